@@ -1,1 +1,37 @@
-//! Under construction.
+//! The KEZ protocol, pure: what the bytes of an identity mean, and nothing else.
+//!
+//! Nothing here reads a clock, draws a random number, opens a file or a socket, or imports another crate of this
+//! workspace: time and entropy are arguments. The same code runs in the servers, in the command line client and,
+//! as wasm, in the browser. It never panics on input, by lint.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+mod envelope;
+mod handle;
+mod identifier;
+pub mod json;
+mod key;
+mod phrase;
+mod record;
+mod registration;
+mod time;
+
+pub use envelope::{Document, Envelope, EnvelopeError, Tag, Verified};
+pub use handle::{
+    BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
+};
+pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
+pub use key::{BadSignature, PublicKey, Seed, Signature};
+pub use phrase::{BadPhrase, Phrase, WordCount};
+pub use record::Record;
+pub use registration::Registration;
+pub use time::{BadTimestamp, Timestamp};
