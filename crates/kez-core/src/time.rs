@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time: RFC 3339 in UTC with an upper-case `T` and `Z`, whole seconds with an optional fraction of
@@ -11,7 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Two spellings of one instant (`…:00Z`, `…:00.0Z`) are equal. The signed bytes keep the spelling they came in;
 /// [`Display`](fmt::Display) writes the shortest one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp {
+    /// Since the Unix epoch, rounded towards the past.
+    seconds: i64,
+    /// Below 1,000,000,000.
+    nanos: u32,
+}
 
 /// The text is not a timestamp of the form `2026-05-25T03:00:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,44 +29,43 @@ pub struct BadTimestamp;
 const UNIX_SECONDS_MIN: i64 = -62_135_596_800;
 /// `9999-12-31T23:59:59Z`, in Unix seconds.
 const UNIX_SECONDS_MAX: i64 = 253_402_300_799;
+/// `1970-01-01T00:00:00`. The calendar is jiff's civil one: its `Timestamp` ends a day earlier than the year 9999.
+const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
     /// The instant `seconds` and `nanos` (below 1,000,000,000) after the Unix epoch; `None` outside the years
     /// 0001 to 9999.
     pub fn from_unix(seconds: i64, nanos: u32) -> Option<Self> {
-        if !(UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX).contains(&seconds) || nanos > 999_999_999 {
-            return None;
-        }
-        let nanos = i32::try_from(nanos).ok()?;
-        jiff::Timestamp::new(seconds, nanos).ok().map(Self)
+        let is_valid = (UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX).contains(&seconds) && nanos < 1_000_000_000;
+        is_valid.then_some(Self { seconds, nanos })
     }
 
     /// Whole seconds since the Unix epoch, rounded towards the past.
     pub fn unix_seconds(self) -> i64 {
-        let nanos = self.0.as_nanosecond();
-        i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(UNIX_SECONDS_MIN)
+        self.seconds
     }
 
     /// The part of a second after [`unix_seconds`](Self::unix_seconds), in nanoseconds.
     pub fn subsec_nanos(self) -> u32 {
-        u32::try_from(self.0.as_nanosecond().rem_euclid(1_000_000_000)).unwrap_or(0)
+        self.nanos
     }
 
     /// How far `self` lies from `other` in either direction, in nanoseconds.
     pub fn distance_nanos(self, other: Self) -> u128 {
-        self.0.as_nanosecond().abs_diff(other.0.as_nanosecond())
+        let nanos = |time: Self| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+        nanos(self).abs_diff(nanos(other))
     }
 
     /// The instant `seconds` later (earlier when negative); `None` outside the years 0001 to 9999.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Option<Self> {
-        Self::from_unix(self.unix_seconds().checked_add(seconds)?, self.subsec_nanos())
+        Self::from_unix(self.seconds.checked_add(seconds)?, self.nanos)
     }
 
     /// The same instant without its fraction of a second.
     #[must_use]
     pub fn truncated(self) -> Self {
-        Self::from_unix(self.unix_seconds(), 0).unwrap_or(self)
+        Self { nanos: 0, ..self }
     }
 }
 
@@ -70,9 +76,11 @@ impl FromStr for Timestamp {
         if !has_shape(text.as_bytes()) {
             return Err(BadTimestamp);
         }
-        let instant: jiff::Timestamp = text.parse().map_err(|_| BadTimestamp)?;
-        let checked = Self(instant);
-        Self::from_unix(checked.unix_seconds(), checked.subsec_nanos()).ok_or(BadTimestamp)
+        let civil: DateTime = text.trim_end_matches('Z').parse().map_err(|_| BadTimestamp)?;
+        let since_epoch = civil.duration_since(UNIX_EPOCH).as_nanos();
+        let seconds = i64::try_from(since_epoch.div_euclid(1_000_000_000)).map_err(|_| BadTimestamp)?;
+        let nanos = u32::try_from(since_epoch.rem_euclid(1_000_000_000)).map_err(|_| BadTimestamp)?;
+        Self::from_unix(seconds, nanos).ok_or(BadTimestamp)
     }
 }
 
@@ -95,13 +103,16 @@ fn has_shape(text: &[u8]) -> bool {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let since_epoch =
+            SignedDuration::from_secs(self.seconds) + SignedDuration::from_nanos(self.nanos.into());
+        let civil = UNIX_EPOCH.checked_add(since_epoch).map_err(|_| fmt::Error)?;
+        write!(f, "{civil}Z")
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{self}")
     }
 }
 
@@ -114,5 +125,22 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_and_the_last_instant_keep_their_text() {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999999Z",
+            "2026-05-25T03:00:00.5Z",
+            "9999-12-31T23:59:59.999999999Z",
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
     }
 }
