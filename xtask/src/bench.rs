@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: everything that judges speed, measured on optimised builds.
+
+use std::process::{Command, ExitCode};
+
+use crate::{
+    failure::Failure,
+    process::visibly,
+    project::{Project, without_package_variables},
+    serve::replace_process,
+};
+
+/// Builds the server and the bench, then runs the bench with these arguments (`registry` when there are none).
+pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<ExitCode, Failure> {
+    println!("Optimised build first: about ten minutes of CPU when nothing is built yet.");
+    visibly(project.cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "kez-chat-server",
+        "--package",
+        "kez-bench",
+    ]))?;
+    let program = project.target.join("release").join(format!("kez-bench{}", std::env::consts::EXE_SUFFIX));
+    let mut bench = Command::new(program);
+    bench.current_dir(&project.root);
+    without_package_variables(&mut bench);
+    if arguments.first().is_none_or(|first| first.starts_with('-')) {
+        bench.arg("registry");
+    }
+    replace_process(bench.args(arguments))
+}
