@@ -1,1 +1,23 @@
-//! Under construction.
+//! A client of KEZ home servers: typed calls, bounded answers, and nothing taken on trust that can be checked.
+//!
+//! [`HomeServer`] speaks to one server at a URL the user gave; [`discover`] finds people of any other domain by
+//! WebFinger. Every answer is bounded in size and time, redirects are not followed, and an answer that speaks of
+//! somebody else than was asked for is an error. What a record says about a key remains the server's word.
+//!
+//! Nothing here prompts, prints, reads a clock or keeps state on disk, and the servers never import this crate.
+
+mod base_url;
+#[cfg(test)]
+mod canned;
+mod error;
+mod home_server;
+mod invite;
+mod transport;
+mod webfinger;
+
+pub use base_url::{BadBaseUrl, BaseUrl};
+pub use error::{AnswerFault, ClientError, Contradiction, Problem};
+pub use home_server::{HomeServer, Registered, RegistrationPolicy, ServerInfo};
+pub use invite::{BadInvite, INVITE_BYTES_MAX, Invite};
+pub use transport::{BODY_BYTES_MAX, CALL_S_MAX};
+pub use webfinger::{Discovered, discover};

@@ -1,0 +1,197 @@
+//! What can go wrong between a client and a server, by whose fault it was.
+
+use kez_core::{ServerName, Timestamp};
+use serde::Deserialize;
+
+use crate::transport::{BODY_BYTES_MAX, CALL_S_MAX};
+
+/// The longest text of a server that is kept for people to read, in characters.
+const TEXT_CHARS_MAX: usize = 400;
+/// The longest error code, in bytes.
+const CODE_BYTES_MAX: usize = 64;
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Name, connection, encryption, or a connection that broke: there is no whole answer. The server may or may
+    /// not have done what was asked.
+    #[error("{origin} cannot be reached")]
+    Unreachable {
+        /// `https://kez.lat`.
+        origin: String,
+        /// What failed. Its URL is left out.
+        source: reqwest::Error,
+    },
+    /// No whole answer within [`CALL_S_MAX`] seconds. The server may or may not have done what was asked.
+    #[error("{origin} did not answer within {CALL_S_MAX} seconds")]
+    TimedOut {
+        /// `https://kez.lat`.
+        origin: String,
+    },
+    /// A domain by whose name no web server can be reached.
+    #[error("{server} cannot be the name of a web server")]
+    NoHost {
+        /// The part after the `@` of an address.
+        server: ServerName,
+    },
+    /// This machine has no certificate authorities, so no https server can be recognised.
+    #[error("this machine has no list of certificate authorities, so https servers cannot be recognised")]
+    NoTrustRoots {
+        /// What the TLS library said.
+        source: rustls::Error,
+    },
+    /// The server understood, and said no.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// The answer is not one that the protocol knows: most often no home server runs there.
+    #[error("{origin} does not answer like a KEZ home server: {what} (HTTP status {status})")]
+    NotProtocol {
+        /// `https://kez.lat`.
+        origin: String,
+        /// The HTTP status, 100 to 599.
+        status: u16,
+        /// What was wrong about the answer.
+        what: AnswerFault,
+    },
+    /// The answer is well formed, and not about what was asked: the server is at fault, or somebody on the way.
+    #[error("{origin} gave an answer that cannot be trusted: {what}")]
+    Contradiction {
+        /// `https://kez.lat`.
+        origin: String,
+        /// Which check failed.
+        what: Contradiction,
+    },
+}
+
+/// Why an answer is not one of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerFault {
+    /// The body is larger than [`BODY_BYTES_MAX`].
+    #[error("its answer is larger than {} KiB", BODY_BYTES_MAX / 1024)]
+    TooLarge,
+    /// The body is not the JSON that belongs to this call.
+    #[error("its answer is not the JSON that belongs here")]
+    NotJson,
+    /// Neither success nor a problem body with a code.
+    #[error("its answer is neither a success nor a refusal with a code")]
+    NoCode,
+    /// A redirect. None is followed: it could lead a caller to another server than the one named.
+    #[error("it redirects elsewhere, which is not followed")]
+    Redirect,
+    /// The WebFinger account has no KEZ key, or no link to a record.
+    #[error("its WebFinger answer names no KEZ key and record")]
+    NoKezAccount,
+}
+
+/// A check that an answer failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// The record is about another address than the one asked for, or about two.
+    #[error("its record is about somebody else")]
+    OtherHandle,
+    /// The record names another key than the one asked for or registered.
+    #[error("its record names another key")]
+    OtherKey,
+    /// The WebFinger answer is about another account.
+    #[error("its WebFinger answer is about another account")]
+    OtherSubject,
+    /// WebFinger and the record that it points to name different keys, or the record does not exist.
+    #[error("its WebFinger answer and its record disagree")]
+    RecordDisagrees,
+    /// WebFinger sends the client to another host, or away from https.
+    #[error("its WebFinger answer points to another host")]
+    OtherHost,
+}
+
+/// A refusal by the server (RFC 9457). All text is the server's, cut to length and free of control characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// The stable code, such as `handle_taken`: 1 to 64 bytes of `a-z 0-9 _`.
+    pub code: String,
+    /// What happened, for people.
+    pub detail: String,
+    /// Seconds to wait before the next attempt (the header `Retry-After`).
+    pub retry_after_s: Option<u64>,
+    /// The server's clock, told with `clock_skew`.
+    pub server_time: Option<Timestamp>,
+}
+
+impl ClientError {
+    /// Whether the same call may succeed when it is simply sent again: no answer came, or a gateway's.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            Self::NotProtocol { status, .. } => matches!(status, 502..=504),
+            _ => false,
+        }
+    }
+
+    /// The refusal, when the server gave one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused(problem) => Some(problem),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a problem body that this client knows.
+#[derive(Deserialize)]
+struct Wire {
+    code: String,
+    title: Option<String>,
+    detail: Option<String>,
+    server_time: Option<Timestamp>,
+}
+
+impl Problem {
+    /// Reads a body of `application/problem+json`; `None` when it has no usable `code`.
+    pub(crate) fn read(status: u16, body: &[u8], retry_after_s: Option<u64>) -> Option<Self> {
+        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let code_fits = (1..=CODE_BYTES_MAX).contains(&wire.code.len())
+            && wire.code.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let detail = wire.detail.or(wire.title).unwrap_or_else(|| wire.code.clone());
+        code_fits.then(|| Self {
+            status,
+            code: wire.code,
+            detail: readable(&detail),
+            retry_after_s,
+            server_time: wire.server_time,
+        })
+    }
+}
+
+/// Text of a server as it may reach a terminal: no control characters, no invisible reordering, not endless.
+fn readable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !is_directional(*c)).take(TEXT_CHARS_MAX).collect()
+}
+
+/// Marks that make text read in another order than it is written (Unicode UAX #9).
+fn is_directional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_text_cannot_drive_a_terminal() {
+        let body = br#"{"code":"handle_taken","detail":"\u001b[2Jtaken\u202e\n"}"#;
+        assert_eq!(Problem::read(409, body, None).unwrap().detail, "[2Jtaken");
+    }
+
+    #[test]
+    fn a_refusal_needs_a_code_of_the_known_form() {
+        assert_eq!(Problem::read(400, br#"{"title":"Bad Request"}"#, None), None);
+        assert_eq!(Problem::read(400, br#"{"code":"\u001b[2J"}"#, None), None);
+        assert_eq!(Problem::read(400, br#"{"code":""}"#, None), None);
+        assert_eq!(Problem::read(400, b"<html>", None), None);
+    }
+}

@@ -1,0 +1,215 @@
+//! One HTTP exchange with all its limits. What the bytes mean is decided by the callers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+use serde::de::DeserializeOwned;
+
+use crate::error::{AnswerFault, ClientError, Contradiction, Problem};
+
+/// The largest body read of any answer, in bytes. A record has under 1 KiB.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The longest time for one call, from name resolution to the last byte, in seconds.
+pub const CALL_S_MAX: u64 = 10;
+
+const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
+
+/// Sends requests to one scheme: encrypted ones trust the certificate authorities of this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Transport {
+    client: Client,
+}
+
+/// A whole answer, with whatever status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    origin: String,
+    status: StatusCode,
+    retry_after_s: Option<u64>,
+    body: Vec<u8>,
+}
+
+impl Transport {
+    /// A transport for URLs with the scheme of `url`.
+    pub(crate) fn for_url(url: &Url) -> Result<Self, ClientError> {
+        Self::with_timeout(url, Duration::from_secs(CALL_S_MAX))
+    }
+
+    fn with_timeout(url: &Url, timeout: Duration) -> Result<Self, ClientError> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls(url.scheme() == "https")?)
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            // A proxy would read and could change what goes to a plain http server, and it cannot reach the
+            // loopback server that the first steps in the README start.
+            .no_proxy()
+            .timeout(timeout)
+            .build()
+            .map_err(|source| unanswered(url, source))?;
+        Ok(Self { client })
+    }
+
+    /// Reads `url`.
+    pub(crate) async fn get(&self, url: &Url) -> Result<Answer, ClientError> {
+        exchange(url, self.client.get(url.clone())).await
+    }
+
+    /// Sends one JSON document, with further headers.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        json: String,
+        headers: HeaderMap,
+    ) -> Result<Answer, ClientError> {
+        let request = self.client.post(url.clone()).headers(headers);
+        exchange(url, request.header(CONTENT_TYPE, "application/json").body(json)).await
+    }
+}
+
+/// The authorities are read only when they are needed: plain http works on a machine that has none.
+fn tls(with_authorities: bool) -> Result<ClientConfig, ClientError> {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let no_roots = |source| ClientError::NoTrustRoots { source };
+    let builder =
+        ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions().map_err(no_roots)?;
+    let builder = if with_authorities {
+        builder.with_platform_verifier().map_err(no_roots)?
+    } else {
+        builder.with_root_certificates(RootCertStore::empty())
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+async fn exchange(url: &Url, request: RequestBuilder) -> Result<Answer, ClientError> {
+    let accept = HeaderValue::from_static("application/json, application/jrd+json, application/problem+json");
+    let response = request.header(ACCEPT, accept).send().await.map_err(|source| unanswered(url, source))?;
+    let mut answer = Answer {
+        origin: origin(url),
+        status: response.status(),
+        retry_after_s: retry_after_s(response.headers()),
+        body: Vec::new(),
+    };
+    match read_body(url, response).await? {
+        Some(body) => answer.body = body,
+        None => return Err(answer.not_protocol(AnswerFault::TooLarge)),
+    }
+    Ok(answer)
+}
+
+/// The body, or `None` when it goes beyond [`BODY_BYTES_MAX`].
+async fn read_body(url: &Url, mut response: Response) -> Result<Option<Vec<u8>>, ClientError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|source| unanswered(url, source))? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+fn unanswered(url: &Url, source: reqwest::Error) -> ClientError {
+    let origin = origin(url);
+    if source.is_timeout() {
+        return ClientError::TimedOut { origin };
+    }
+    ClientError::Unreachable { origin, source: source.without_url() }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// Whole seconds; the date form of RFC 9110 section 10.2.3 is left alone.
+fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body as the JSON of a success.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|_| self.not_protocol(AnswerFault::NotJson))
+    }
+
+    /// The error of an answer that is no success.
+    pub(crate) fn refusal(&self) -> ClientError {
+        if self.status.is_redirection() {
+            return self.not_protocol(AnswerFault::Redirect);
+        }
+        let is_refusal = self.status.is_client_error() || self.status.is_server_error();
+        let problem = Problem::read(self.status.as_u16(), &self.body, self.retry_after_s);
+        match problem.filter(|_| is_refusal) {
+            Some(problem) => ClientError::Refused(Box::new(problem)),
+            None => self.not_protocol(AnswerFault::NoCode),
+        }
+    }
+
+    pub(crate) fn not_protocol(&self, what: AnswerFault) -> ClientError {
+        ClientError::NotProtocol { origin: self.origin.clone(), status: self.status.as_u16(), what }
+    }
+
+    pub(crate) fn contradiction(&self, what: Contradiction) -> ClientError {
+        ClientError::Contradiction { origin: self.origin.clone(), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::Canned;
+
+    async fn get(answer: &str) -> Result<Answer, ClientError> {
+        let server = Canned::start(vec![answer.to_owned()]).await;
+        Transport::for_url(&server.url("/"))?.get(&server.url("/")).await
+    }
+
+    fn body_of(len: usize) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{}", " ".repeat(len))
+    }
+
+    #[tokio::test]
+    async fn a_body_of_64_kib_is_read_and_one_byte_more_is_not() {
+        assert!(get(&body_of(BODY_BYTES_MAX)).await.is_ok());
+        let fault = get(&body_of(BODY_BYTES_MAX + 1)).await.unwrap_err();
+        assert!(matches!(fault, ClientError::NotProtocol { what: AnswerFault::TooLarge, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed() {
+        let answer = get("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n").await;
+        let fault = answer.unwrap().refusal();
+        assert!(matches!(fault, ClientError::NotProtocol { what: AnswerFault::Redirect, status: 302, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_broken_off_answer_is_no_answer() {
+        let fault = get("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}").await.unwrap_err();
+        assert!(matches!(fault, ClientError::Unreachable { .. }) && fault.is_transient());
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_given_up() {
+        let server = Canned::start(vec![]).await;
+        let transport = Transport::with_timeout(&server.url("/"), Duration::from_millis(50)).unwrap();
+        let fault = transport.get(&server.url("/")).await.unwrap_err();
+        assert!(matches!(fault, ClientError::TimedOut { .. }) && fault.is_transient());
+    }
+
+    #[tokio::test]
+    async fn a_gateways_page_is_worth_another_attempt_and_a_refusal_is_not() {
+        let page = get("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>").await.unwrap();
+        assert!(page.refusal().is_transient());
+        let refusal = "HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 23\r\n\r\n{\"code\":\"rate_limited\"}";
+        let fault = get(refusal).await.unwrap().refusal();
+        assert_eq!(fault.problem().unwrap().retry_after_s, Some(7));
+        assert!(!fault.is_transient());
+    }
+}

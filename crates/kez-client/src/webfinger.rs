@@ -1,0 +1,204 @@
+//! People of other domains: WebFinger (RFC 7033). SPEC "WebFinger".
+
+use std::collections::HashMap;
+
+use kez_core::{Fqhn, PublicKey, Record, ServerName};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+
+use crate::error::{AnswerFault, ClientError, Contradiction};
+use crate::home_server::checked;
+use crate::transport::{Answer, Transport};
+
+/// The property that holds the account's primary key.
+const PROPERTY_PRIMARY: &str = "https://kez.lat/ns/primary";
+/// The relation and media type of the link to the record.
+const RECORD_REL: &str = "self";
+const RECORD_TYPE: &str = "application/json";
+
+/// Somebody found by WebFinger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// The record, checked to be about the address that was asked, with the key that WebFinger named.
+    pub record: Record,
+    /// Where the record came from: an https URL on the host of the address.
+    pub record_url: String,
+}
+
+/// Looks `address` up at its own domain, over https; `None` when that domain knows nobody by that name.
+///
+/// Two requests, each within the limits of this crate, both to the domain's host.
+pub async fn discover(address: &Fqhn) -> Result<Option<Discovered>, ClientError> {
+    look_up(&home_of(address.server())?, address).await
+}
+
+/// `https://<server>/`. Not every DNS name is the host of a URL: `xn--a` is no valid international name, and the
+/// URL standard reads `127.0x1` as an IPv4 address.
+fn home_of(server: &ServerName) -> Result<Url, ClientError> {
+    Url::parse(&format!("https://{server}/"))
+        .ok()
+        .filter(|url| url.host_str() == Some(server.as_str()))
+        .ok_or_else(|| ClientError::NoHost { server: server.clone() })
+}
+
+/// [`discover`] at another origin than the domain's own, so that tests need no certificate.
+async fn look_up(base: &Url, address: &Fqhn) -> Result<Option<Discovered>, ClientError> {
+    let transport = Transport::for_url(base)?;
+    let answer = transport.get(&query(base, address)).await?;
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(None),
+        _ => return Err(answer.refusal()),
+    }
+    let account = read(&answer, base, address)?;
+    let record = record(&transport, &account, address).await?;
+    Ok(Some(Discovered { record, record_url: account.record_url.into() }))
+}
+
+fn query(base: &Url, address: &Fqhn) -> Url {
+    let mut url = base.clone();
+    url.set_path("/.well-known/webfinger");
+    url.query_pairs_mut().append_pair("resource", &subject(address));
+    url
+}
+
+fn subject(address: &Fqhn) -> String {
+    format!("acct:{address}")
+}
+
+/// What is used of a JRD (RFC 7033 section 4.4). A property or link of somebody else may have any shape.
+#[derive(Deserialize)]
+struct Jrd {
+    subject: String,
+    #[serde(default)]
+    properties: HashMap<String, Option<String>>,
+    #[serde(default)]
+    links: Vec<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    rel: String,
+    #[serde(rename = "type")]
+    media_type: Option<String>,
+    href: Option<String>,
+}
+
+/// The key and the record's place, as WebFinger names them.
+struct Account {
+    primary: PublicKey,
+    record_url: Url,
+}
+
+fn read(answer: &Answer, base: &Url, address: &Fqhn) -> Result<Account, ClientError> {
+    let jrd: Jrd = answer.json()?;
+    if jrd.subject != subject(address) {
+        return Err(answer.contradiction(Contradiction::OtherSubject));
+    }
+    let no_account = || answer.not_protocol(AnswerFault::NoKezAccount);
+    let primary = jrd.properties.get(PROPERTY_PRIMARY).and_then(Option::as_ref).ok_or_else(no_account)?;
+    let primary = primary.parse().map_err(|_| no_account())?;
+    let is_record = |link: &&Link| link.rel == RECORD_REL && link.media_type.as_deref() == Some(RECORD_TYPE);
+    let href = jrd.links.iter().find(is_record).and_then(|link| link.href.as_ref()).ok_or_else(no_account)?;
+    let record_url = Url::parse(href).map_err(|_| no_account())?;
+    if record_url.scheme() != base.scheme() || record_url.host() != base.host() {
+        return Err(answer.contradiction(Contradiction::OtherHost));
+    }
+    Ok(Account { primary, record_url })
+}
+
+async fn record(transport: &Transport, account: &Account, address: &Fqhn) -> Result<Record, ClientError> {
+    let answer = transport.get(&account.record_url).await?;
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Err(answer.contradiction(Contradiction::RecordDisagrees)),
+        _ => return Err(answer.refusal()),
+    }
+    let record = checked(&answer, |record| record.fqhn == *address)?;
+    if record.primary == account.primary {
+        Ok(record)
+    } else {
+        Err(answer.contradiction(Contradiction::RecordDisagrees))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::Canned;
+
+    const JRD: &str = r#"{"subject":"acct:alice@kez.lat","aliases":["https://kez.lat/@alice"],
+        "properties":{"https://kez.lat/ns/primary":
+            "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12","http://example.org/none":null},
+        "links":[{"rel":"self","type":"application/activity+json","href":"https://elsewhere.example/alice"},
+            {"rel":"self","type":"application/json","href":"{origin}/v1/u/alice"}]}"#;
+    const RECORD: &str = r#"{"handle":"alice","fqhn":"alice@kez.lat",
+        "primary":"ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+        "sigchain_url":"https://kez.lat/v1/sigchains/ed25519/2152","registered_at":"2026-05-25T03:00:00Z"}"#;
+
+    async fn look_up_in(bodies: &[&str]) -> (Result<Option<Discovered>, ClientError>, Canned) {
+        let server = Canned::start_with_json(bodies).await;
+        let address = "alice@kez.lat".parse().unwrap();
+        (look_up(&server.url("/"), &address).await, server)
+    }
+
+    async fn fault(bodies: &[&str]) -> ClientError {
+        look_up_in(bodies).await.0.unwrap_err()
+    }
+
+    async fn contradiction(bodies: &[&str]) -> Contradiction {
+        match fault(bodies).await {
+            ClientError::Contradiction { what, .. } => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn webfinger_leads_to_the_record_of_the_same_account() {
+        let (found, server) = look_up_in(&[JRD, RECORD]).await;
+        let found = found.unwrap().unwrap();
+        assert_eq!(found.record.fqhn.to_string(), "alice@kez.lat");
+        assert_eq!(found.record_url, server.url("/v1/u/alice").as_str());
+        let asked = "GET /.well-known/webfinger?resource=acct%3Aalice%40kez.lat HTTP/1.1\r\n";
+        assert!(server.heard()[0].starts_with(asked));
+    }
+
+    #[tokio::test]
+    async fn another_account_key_or_host_is_not_taken() {
+        let other_account = JRD.replace("acct:alice", "acct:mallory");
+        assert_eq!(contradiction(&[&other_account]).await, Contradiction::OtherSubject);
+        let other_key = RECORD.replace("2152f8d1", "00000000");
+        assert_eq!(contradiction(&[JRD, &other_key]).await, Contradiction::RecordDisagrees);
+        let other_record = RECORD.replace("alice", "mallory");
+        assert_eq!(contradiction(&[JRD, &other_record]).await, Contradiction::OtherHandle);
+        for elsewhere in ["http://169.254.169.254", "https://127.0.0.1", "file://"] {
+            let other_host = JRD.replace("{origin}", elsewhere);
+            assert_eq!(contradiction(&[&other_host]).await, Contradiction::OtherHost);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_without_a_kez_key_is_not_ours() {
+        for jrd in [JRD.replace("ns/primary", "ns/other"), JRD.replace(r#""type":"application/json","#, "")] {
+            let fault = fault(&[&jrd]).await;
+            assert!(matches!(fault, ClientError::NotProtocol { what: AnswerFault::NoKezAccount, .. }));
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_url_reads_otherwise_is_not_looked_up() {
+        assert_eq!(home_of(&"kez.lat".parse().unwrap()).unwrap().as_str(), "https://kez.lat/");
+        for name in ["127.0x1", "xn--a.lat"] {
+            let server = name.parse().unwrap();
+            assert!(
+                matches!(home_of(&server), Err(ClientError::NoHost { server: named }) if named == server)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_by_that_name_is_no_error() {
+        let server = Canned::start(vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into()]).await;
+        assert_eq!(look_up(&server.url("/"), &"alice@kez.lat".parse().unwrap()).await.unwrap(), None);
+    }
+}
