@@ -564,13 +564,18 @@ def skeleton(handle):
 
 def handle():
     here = " protocol.md sections 1 and 6."
+    names = {  # where the handle itself would make a bad file name
+        "abc": "3-bytes", "a" * 32: "32-bytes", "0ab": "digit-first", "123": "digits-only", "a-b": "hyphen", "a_b": "underscore", "ab-": "hyphen-last", "ab_": "underscore-last",
+        "a--b__c": "separators-repeated", "r-na": "rn-with-hyphen", "r_na": "rn-with-underscore", "v-v-a": "vv-with-hyphen", "0-1_0": "digits-and-separators", "a-_": "separators-last",
+        "0__": "digit-and-underscores", "x" + "-" * 31: "one-letter-and-31-hyphens", "w0rn-vv": "every-step", "xn--abc": "like-punycode",
+    }
     for text, comment in (
         ("tudisco", "A plain handle."), ("abc", "3 bytes are the fewest."), ("a" * 32, "32 bytes are the most."), ("0ab", "A digit may come first."), ("123", "Digits only."), ("a-b", "A hyphen."), ("a_b", "An underscore."), ("ab-", "A hyphen may come last."), ("ab_", "An underscore may come last."),
         ("a--b__c", "Hyphens and underscores repeat."), ("r00t", "0 looks like o."), ("a1ice", "1 looks like l."), ("maria", "i is not folded, or maria and marla would exclude each other."), ("marla", "l stays l."), ("marna", "rn looks like m."), ("r-na", "- goes first, so that r-n becomes m too."), ("r_na", "_ goes first, so that r_n becomes m too."),
         ("rnrn", "Left to right, not overlapping."), ("rrnn", "rn inside."), ("savvy", "vv looks like w."), ("v-v-a", "- goes first, so that v-v becomes w too."), ("vvv", "Left to right: the third v stays."), ("vvvv", "Two pairs."), ("vvrn", "Both pairs."), ("0-1_0", "Digits and separators at once."), ("rn1", "All of them: m, l."), ("admin", "A reserved word is well formed; reservation is another check."), ("con-nul", "So is a word of programs."), ("a-_", "Little is left of it."), ("0__", "One letter is left of it."), ("x" + "-" * 31, "One letter is left of 32 bytes."),
         ("i1l", "i stays i, 1 becomes l."), ("w0rn-vv", "The result of one step may not feed an earlier one."), ("xn--abc", "It may look like punycode."),
     ):
-        put("handle", "valid", {"a" * 32: "32-bytes", "x" + "-" * 31: "x-and-31-hyphens"}.get(text, text.replace("_", "u").strip("-") if text.endswith(("-", "_")) else text.replace("_", "u")) + ("-ending-in-separator" if text.endswith(("-", "_")) and len(text) < 32 else ""), comment + here, input=text, skeleton=skeleton(text))
+        put("handle", "valid", names.get(text, text), comment + here, input=text, skeleton=skeleton(text))
     for name, comment, text in (
         ("empty", "Nothing.", ""), ("1-byte", "1 byte.", "a"), ("2-bytes", "2 bytes.", "ab"), ("33-bytes", "33 bytes.", "a" * 33), ("300-bytes", "300 bytes.", "a" * 300), ("upper-case", "Upper case is refused, not folded.", "Alice"), ("all-upper-case", "Upper case is refused, not folded.", "ALICE"), ("hyphen-first", "A hyphen first.", "-abc"), ("underscore-first", "An underscore first.", "_abc"),
         ("hyphens-only", "Hyphens only.", "---"), ("dot", "A dot.", "a.b"), ("at-sign", "An at sign.", "@alice"), ("qualified", "A qualified handle is not a handle.", "alice@kez.lat"), ("space-inside", "White space.", "al ice"), ("space-before", "White space.", " alice"), ("space-after", "White space.", "alice "), ("newline-after", "White space.", "alice\n"), ("tab", "White space.", "al\tice"), ("nul", "A control.", "al\0ice"), ("slash", "A slash.", "al/ice"), ("percent", "A percent sign.", "al%20ice"), ("plus", "A plus sign.", "al+ice"),
@@ -810,8 +815,9 @@ def registration():
         bad(f"payload-is-{name}", "malformed", "The payload is an object.", {**base, "payload": value})
     for name, value in (("string", REGISTRATION_SIG), ("null", None), ("array", [base["signature"]])):
         bad(f"signature-is-{name}", "malformed", "The signature is an object.", {**base, "signature": value})
-    for name, value in (("array", [base]), ("array-of-members", ["handle_registration", REGISTRATION, base["signature"]]), ("string", text), ("null", None), ("number", 1), ("empty-object", {}), ("empty-array", [])):
+    for name, value in (("array", [base]), ("array-of-members", ["handle_registration", REGISTRATION, base["signature"]]), ("null", None), ("number", 1), ("empty-object", {}), ("empty-array", [])):
         bad(f"envelope-is-{name}", "malformed", "An envelope is an object of three members.", value)
+    bad("envelope-is-string", "malformed", "A good envelope as a JSON string.", compact(text))
     bad("payload-only", "malformed", "The payload without an envelope.", REGISTRATION)
     bad("envelope-wrapped", "malformed", "An envelope in an envelope.", {"envelope": base})
     bad("payload-empty", "malformed", "An empty payload.", envelope({}))
