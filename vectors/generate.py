@@ -177,7 +177,7 @@ def ed25519():
         return found
 
     s32 = lambda n: n.to_bytes(32, "little")
-    taming = 'The condition of case {} of "Taming the many EdDSAs", table 6; the bytes are ours.'
+    taming = 'The condition of case {} of "Taming the many EdDSAs"; the bytes are ours.'
     a, r = scalar("taming a"), scalar("taming r")
 
     # Cases 0 to 2: small order.
