@@ -1,0 +1,342 @@
+//! The thread that owns the connection that writes.
+//!
+//! It takes the first job and everything that waits behind it, runs them in one transaction, and answers all of them
+//! after COMMIT. When COMMIT fails nobody is acknowledged, and the connection is opened anew, so that no state of
+//! which we do not know whether it reached the disk is carried over.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::checkpoint::{self, Checkpointer};
+use super::error::{JobError, OpenError, WriteError, explain};
+use super::job::{Job, Queued, Ran};
+use super::lock::ServerLock;
+use super::queue::{Next, Queue};
+use super::readers::Readers;
+use super::warm::Warmth;
+use super::{Health, Options, connection};
+
+/// How often a failing file is tried when no job does it: a load balancer sends none while readiness is off.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The callers' side of the writer thread.
+pub(super) struct WriterHandle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Resolves when the thread is done.
+    done: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+struct Shared {
+    queue: Queue,
+    health: Mutex<Health>,
+    commits: AtomicU64,
+}
+
+impl Shared {
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the outcome of a transaction for readiness checks, and logs where it turns.
+    fn report(&self, outcome: &Result<(), WriteError>) {
+        let now = match outcome {
+            Ok(()) => Health::Ok,
+            Err(WriteError::Busy) => return, // says nothing about the disk
+            Err(WriteError::Full) => Health::Full,
+            Err(error) => Health::Failing(error.to_string()),
+        };
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *health == now {
+            return;
+        }
+        match &now {
+            Health::Ok => tracing::info!("the database can be written again"),
+            Health::Full => tracing::error!("no space left for the database; lookups go on"),
+            Health::Failing(reason) => tracing::error!(%reason, "the database cannot be written"),
+        }
+        *health = now;
+    }
+}
+
+impl WriterHandle {
+    pub(super) async fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, WriteError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, JobError<E>> + Send + 'static,
+    {
+        let (job, answer) = Queued::new(job);
+        self.shared.queue.push(Box::new(job))?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn close(&self) {
+        self.shared.queue.close();
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(done) = done {
+            let _ = done.await; // an error: the thread ended without a word, the join below tells
+        }
+        self.close_blocking();
+    }
+
+    pub(super) fn close_blocking(&self) {
+        self.shared.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // The last handle may be dropped by a job, on the writer thread: it ends by itself.
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the database writer panicked");
+        }
+    }
+}
+
+/// What the thread needs to begin.
+pub(super) struct Writer {
+    conn: Connection,
+    path: PathBuf,
+    options: Options,
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, path: PathBuf, options: Options) -> Self {
+        Self { conn, path, options }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Starts the thread. It closes the readers and the checkpoint connection before its own, so that SQLite finds
+    /// itself the last user and removes the WAL; then it gives up the file handle of the warm-up, then the lock.
+    pub(super) fn start(
+        self,
+        readers: Arc<Readers>,
+        warmth: Arc<Warmth>,
+        lock: Option<ServerLock>,
+    ) -> Result<WriterHandle, OpenError> {
+        let path = self.path.clone();
+        let shared = Arc::new(Shared {
+            queue: Queue::new(self.options.queue_max),
+            health: Mutex::new(Health::Ok),
+            commits: AtomicU64::new(0),
+        });
+        let mut running = self.running(Arc::clone(&shared))?;
+        let (finished, done) = oneshot::channel();
+        let run = move || {
+            running.serve();
+            running.finish(&readers);
+            drop((warmth, lock));
+            let _ = finished.send(());
+        };
+        let thread = thread::Builder::new().name("db-writer".into()).spawn(run);
+        let thread = Mutex::new(Some(thread.map_err(OpenError::io(&path))?));
+        Ok(WriterHandle { shared, thread, done: Mutex::new(Some(done)) })
+    }
+
+    fn running(self, shared: Arc<Shared>) -> Result<Running, OpenError> {
+        let page_bytes = self.conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0));
+        let page_bytes = page_bytes.map_err(OpenError::sqlite(&self.path))?;
+        let checkpointer = Checkpointer::start(&self.path, &self.options, page_bytes.into())?;
+        let (conn, path, options) = (Some(self.conn), self.path, self.options);
+        Ok(Running { shared, conn, checkpointer: Some(checkpointer), path, options })
+    }
+}
+
+/// The state of the thread.
+struct Running {
+    shared: Arc<Shared>,
+    /// `None` after a failure, until opened anew.
+    conn: Option<Connection>,
+    /// `None` once finished.
+    checkpointer: Option<Checkpointer>,
+    path: PathBuf,
+    options: Options,
+}
+
+impl Running {
+    /// Works until the queue is closed and empty.
+    fn serve(&mut self) {
+        loop {
+            let patience = if self.shared.health() == Health::Ok { None } else { Some(RETRY_EVERY) };
+            match self.shared.queue.wait(patience) {
+                Next::Job(job) => self.batch(job),
+                Next::Idle => self.probe(),
+                Next::Closed => return,
+            }
+        }
+    }
+
+    /// Runs `first` and what waits behind it in one transaction and answers them.
+    fn batch(&mut self, first: Box<dyn Job>) {
+        let mut jobs = vec![first];
+        let outcome = self.transact(&mut jobs);
+        self.shared.report(&outcome);
+        for job in jobs {
+            job.answer(outcome.clone());
+        }
+        self.settle(&outcome);
+    }
+
+    /// Runs `jobs`, and adds what waits to them. On an error none of them left anything behind.
+    fn transact(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), WriteError> {
+        let conn = connected(&mut self.conn, &self.path, &self.options)?;
+        let mut transaction = Transaction::begin(conn, &self.path)?;
+        let mut done = 0;
+        while let Some(job) = jobs.get_mut(done) {
+            transaction.run(job.as_mut())?;
+            done += 1;
+            if done < self.options.batch_max {
+                jobs.extend(self.shared.queue.pop());
+            }
+        }
+        transaction.commit(&self.shared.commits)
+    }
+
+    /// Tries whether the file can be written again, by writing the version it has.
+    fn probe(&mut self) {
+        let outcome = self.try_write();
+        self.shared.report(&outcome);
+        self.settle(&outcome);
+    }
+
+    fn try_write(&mut self) -> Result<(), WriteError> {
+        let conn = connected(&mut self.conn, &self.path, &self.options)?;
+        let mut transaction = Transaction::begin(conn, &self.path)?;
+        transaction.touch()?;
+        transaction.commit(&self.shared.commits)
+    }
+
+    fn settle(&mut self, outcome: &Result<(), WriteError>) {
+        match (outcome, &self.conn, &mut self.checkpointer) {
+            (Ok(()), Some(conn), Some(checkpointer)) => checkpointer.after_commit(conn),
+            (Ok(()) | Err(WriteError::Busy), ..) => {} // nothing was begun: the connection is as it was
+            (Err(_), ..) => self.conn = None,
+        }
+    }
+
+    fn finish(&mut self, readers: &Readers) {
+        if let Some(checkpointer) = self.checkpointer.take() {
+            checkpointer.stop();
+        }
+        readers.close();
+        if let Some(conn) = self.conn.take() {
+            checkpoint::finish(&conn);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.queue.abandon(); // only a bug gets here with jobs left: nobody may wait for ever
+    }
+}
+
+fn connected<'a>(
+    conn: &'a mut Option<Connection>,
+    path: &Path,
+    options: &Options,
+) -> Result<&'a Connection, WriteError> {
+    let opened = match conn.take() {
+        Some(open) => open,
+        None => connection::open_writer(path, options).map_err(|error| explain(error, path))?,
+    };
+    Ok(conn.insert(opened))
+}
+
+/// One transaction with a savepoint for each job; rolled back when dropped before [`Transaction::commit`].
+struct Transaction<'a> {
+    conn: &'a Connection,
+    path: &'a Path,
+    /// Whether there is something to commit.
+    changed: bool,
+    /// Whether a savepoint is open and nothing was done since: a refused job leaves it to the next one.
+    savepoint: bool,
+}
+
+impl<'a> Transaction<'a> {
+    /// Takes the write lock at once, so that no job finds out in the middle that another process wrote.
+    fn begin(conn: &'a Connection, path: &'a Path) -> Result<Self, WriteError> {
+        let transaction = Self { conn, path, changed: false, savepoint: false };
+        transaction.execute("BEGIN IMMEDIATE")?;
+        Ok(transaction)
+    }
+
+    /// Runs a job and keeps or undoes its changes; an error means that the whole transaction is lost.
+    fn run(&mut self, job: &mut dyn Job) -> Result<(), WriteError> {
+        if !self.savepoint {
+            self.execute("SAVEPOINT job")?;
+        }
+        let ran = job.run(self.conn, self.path);
+        if self.conn.is_autocommit() {
+            return Err(lost(ran)); // SQLite rolls everything back by itself when the disk is full or fails
+        }
+        match ran {
+            Ran::Keep => self.execute("RELEASE job")?,
+            Ran::Undo(_) => self.execute("ROLLBACK TO job")?,
+        }
+        self.savepoint = matches!(ran, Ran::Undo(_));
+        self.changed |= matches!(ran, Ran::Keep);
+        Ok(())
+    }
+
+    /// Changes nothing, but has SQLite write and sync a page.
+    fn touch(&mut self) -> Result<(), WriteError> {
+        let write = || {
+            let version: i32 = self.conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            self.conn.pragma_update(None, "user_version", version)
+        };
+        write().map_err(|error| explain(error, self.path))?;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Makes it durable. Where all jobs were refused there is nothing to sync.
+    fn commit(self, commits: &AtomicU64) -> Result<(), WriteError> {
+        if self.changed {
+            self.execute("COMMIT")?;
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), WriteError> {
+        let run = || self.conn.prepare_cached(sql)?.execute([]).map(drop);
+        run().map_err(|error| explain(error, self.path))
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK"); // should it fail, closing the connection does it
+        }
+    }
+}
+
+/// Why the transaction is lost: what the job met, or that it ended the transaction itself.
+fn lost(ran: Ran) -> WriteError {
+    if let Ran::Undo(Some(error @ (WriteError::Full | WriteError::Unavailable(_)))) = ran {
+        return error;
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    WriteError::Unavailable(Arc::new(rusqlite::Error::SqliteFailure(code, None)))
+}
