@@ -2,21 +2,27 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
-use crate::{counts::Counts, failure::Failure, process::Log, project::Project, serve};
+use crate::{
+    counts::Counts,
+    failure::Failure,
+    process::{Log, visibly},
+    project::Project,
+    serve,
+};
 
 /// `cargo xtask openapi`: accepts what the server says now.
 pub(crate) fn bless(project: &Project) -> Result<ExitCode, Failure> {
-    serve::build(project)?;
+    visibly(&mut serve::build_for_tests(project))?;
     let path = committed(project);
     let text = described(project)?;
     if fs::read(&path).ok().as_deref() == Some(text.as_slice()) {
         println!("docs/openapi.json is up to date");
     } else {
-        fs::write(&path, text).map_err(Failure::file(&path))?;
+        write(&path, &text)?;
         println!("docs/openapi.json written; look at the difference before committing it");
     }
     Ok(ExitCode::SUCCESS)
@@ -30,7 +36,7 @@ pub(crate) fn step(project: &Project, log: &mut Log, accept: bool) -> Result<Cou
     let path = committed(project);
     let described = described(project)?;
     if accept {
-        fs::write(&path, &described).map_err(Failure::file(&path))?;
+        write(&path, &described)?;
     }
     let committed = fs::read(&path).unwrap_or_default();
     if committed == described {
@@ -42,6 +48,13 @@ pub(crate) fn step(project: &Project, log: &mut Log, accept: bool) -> Result<Cou
 
 fn committed(project: &Project) -> PathBuf {
     project.root.join("docs").join("openapi.json")
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(Failure::file(directory))?;
+    }
+    fs::write(path, text).map_err(Failure::file(path))
 }
 
 fn described(project: &Project) -> Result<Vec<u8>, Failure> {

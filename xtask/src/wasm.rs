@@ -92,7 +92,7 @@ pub(crate) fn wasm(project: &Project) -> Result<ExitCode, Failure> {
     }
     let way = Way::find(project).ok_or_else(missing)?;
     if matches!(way, Way::Debian { .. }) && fs::metadata(project.target.join("wasm")).is_err() {
-        println!("First build: compiles the standard library too, about two minutes of CPU.");
+        println!("First build: compiles the standard library too, about a minute of CPU.");
     }
     for package in CRATES {
         visibly(&mut way.build(project, package))?;
