@@ -1,0 +1,45 @@
+//! What can end a run.
+
+use std::{io, path::PathBuf, process::ExitStatus};
+
+use thiserror::Error;
+
+/// Why a measurement could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// The operating system refused something; `what` in the infinitive.
+    #[error("could not {what}")]
+    Io { what: &'static str, source: io::Error },
+    /// A database refused something.
+    #[error("database")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A registration of ours is none.
+    #[error("registration")]
+    Registration(#[from] kez_core::EnvelopeError),
+    /// A handle of ours is none.
+    #[error("handle")]
+    Handle(#[from] kez_core::BadHandle),
+    /// The program under test is not there.
+    #[error("no server at {0}: build it first, `cargo build --release`, or name it with --server")]
+    NoServer(PathBuf),
+    /// A server ended by itself.
+    #[error("{name} ended with {status} instead of serving, see {log}")]
+    Ended { name: &'static str, status: ExitStatus, log: PathBuf },
+    /// A server did not say 200 on `/v1/readyz` in time.
+    #[error("{name} is not ready after {seconds} s, see {log}")]
+    NotReady { name: &'static str, seconds: u64, log: PathBuf },
+    /// Answers with another status than the measured operation has: a rate of them would be a lie.
+    #[error("{name}: {wrong} of {all} answers were not {expected}, one was {status}")]
+    Answers { name: &'static str, wrong: u32, all: usize, expected: u16, status: u16 },
+    /// More handles than the bench has names for.
+    #[error("{0} handles are more than the bench can name: lower --seconds, --rounds or --handles")]
+    TooManyHandles(u32),
+}
+
+impl Error {
+    /// For `map_err`: names what was tried.
+    pub(crate) fn io<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Io { what, source: source.into() }
+    }
+}

@@ -1,0 +1,79 @@
+//! Load for the home server, and the two baselines it is compared with.
+//!
+//! `constant` and `floor` must never use code of the product: they are what it is measured against.
+
+mod constant;
+mod error;
+mod fill;
+mod floor;
+mod load;
+mod people;
+mod process;
+mod registry;
+mod report;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Measures the home server against baselines, all in one run.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Registration, lookup, WebFinger, memory and start, as ratios to the baselines
+    Registry(registry::Options),
+    /// Baseline: a bare handler that answers one constant body
+    Constant {
+        /// Address to listen on
+        #[arg(long)]
+        bind: SocketAddr,
+    },
+    /// Baseline: strict verification and a durable row, and nothing else
+    Floor {
+        /// Address to listen on
+        #[arg(long)]
+        bind: SocketAddr,
+        /// SQLite file, made if missing
+        #[arg(long)]
+        db: PathBuf,
+    },
+    /// Makes a database of the home server with many handles in it
+    Fill {
+        /// SQLite file, must not exist
+        #[arg(long)]
+        db: PathBuf,
+        /// How many
+        #[arg(long)]
+        handles: u32,
+        /// The home server, which makes the tables
+        #[arg(long, default_value = registry::SERVER)]
+        server: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Registry(options) => registry::run(&options),
+        Command::Constant { bind } => constant::serve(bind).map(|()| true),
+        Command::Floor { bind, db } => floor::serve(bind, &db).map(|()| true),
+        Command::Fill { db, handles, server } => fill::make(&server, &db, handles).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+            eprintln!(
+                "kez-bench: {}",
+                causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+            );
+            ExitCode::from(2)
+        }
+    }
+}

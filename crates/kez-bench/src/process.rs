@@ -1,0 +1,164 @@
+//! Servers as child processes: started, watched, stopped, and their files taken out of the page cache.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{Advice, fadvise},
+    process::{Pid, Signal, kill_process},
+};
+
+use crate::{error::Error, people};
+
+/// How long a server may take to become ready, or to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who is started.
+#[derive(Clone)]
+pub(crate) enum Program {
+    /// The home server: the binary.
+    Product(PathBuf),
+    /// The baseline `floor`.
+    Floor,
+    /// The baseline `constant`.
+    Constant,
+}
+
+/// A server that answered 200 on `/v1/readyz`. Killed when dropped.
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    /// Milliseconds from the start of the process to the first 200.
+    pub(crate) ready_ms: f64,
+    /// For messages.
+    pub(crate) name: &'static str,
+    child: Child,
+}
+
+impl Server {
+    /// Starts a program on a free port and waits until it is ready. Its standard error goes to `<db>.log`.
+    pub(crate) fn start(program: &Program, db: &Path) -> Result<Self, Error> {
+        let addr = free_addr().map_err(Error::io("find a free port"))?;
+        let (mut command, name) = program.command(addr, db)?;
+        let log = db.with_extension("log");
+        let stderr = File::create(&log).map_err(Error::io("create a log file"))?;
+        command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let started = Instant::now();
+        let mut child = command.spawn().map_err(Error::io("start a server"))?;
+        while !is_ready(addr) {
+            if let Some(status) = child.try_wait().map_err(Error::io("watch a server"))? {
+                return Err(Error::Ended { name, status, log });
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(Error::NotReady { name, seconds: PATIENCE.as_secs(), log });
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Self { addr, ready_ms: started.elapsed().as_secs_f64() * 1000.0, name, child })
+    }
+
+    /// Resident memory now (`VmRSS`), in MiB.
+    pub(crate) fn resident_mib(&self) -> Result<f64, Error> {
+        let kib = self.proc_number("status", "VmRSS:")?;
+        Ok(kib / 1024.0)
+    }
+
+    /// What it has read from storage rather than the page cache, in MiB.
+    pub(crate) fn storage_read_mib(&self) -> Result<f64, Error> {
+        let bytes = self.proc_number("io", "read_bytes:")?;
+        Ok(bytes / 1024.0 / 1024.0)
+    }
+
+    /// The first number of a line of `/proc/<pid>/<file>`.
+    fn proc_number(&self, file: &str, line: &str) -> Result<f64, Error> {
+        let what = "read the state of a server";
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+        let text = text.map_err(Error::io(what))?;
+        let value = text.lines().find_map(|l| l.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
+        value.ok_or_else(|| Error::io(what)(io::ErrorKind::InvalidData))
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub(crate) fn stop(mut self) -> Result<(), Error> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).map_err(Error::io("stop a server"))?;
+        let asked = Instant::now();
+        while self.child.try_wait().map_err(Error::io("watch a server"))?.is_none() {
+            if asked.elapsed() > PATIENCE {
+                return Err(Error::io("stop a server")(io::ErrorKind::TimedOut));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when it has already ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Program {
+    fn command(&self, addr: SocketAddr, db: &Path) -> Result<(Command, &'static str), Error> {
+        let (name, mut command) = match self {
+            Self::Product(binary) if !binary.is_file() => return Err(Error::NoServer(binary.clone())),
+            Self::Product(binary) => ("the home server", Command::new(binary)),
+            Self::Floor => ("floor", itself("floor")?),
+            Self::Constant => ("constant", itself("constant")?),
+        };
+        command.arg("--bind").arg(addr.to_string());
+        if !matches!(self, Self::Constant) {
+            command.arg("--db").arg(db);
+        }
+        if matches!(self, Self::Product(_)) {
+            command.args(["--server", people::SERVER, "--rate-limit", "off", "--sig-bind", "off"]);
+        }
+        Ok((command, name))
+    }
+}
+
+fn itself(baseline: &str) -> Result<Command, Error> {
+    let mut command = Command::new(std::env::current_exe().map_err(Error::io("find this program"))?);
+    command.arg(baseline);
+    Ok(command)
+}
+
+fn free_addr() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Whether `/v1/readyz` answers 200.
+fn is_ready(addr: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(addr)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /v1/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        io::Result::Ok(start == *b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}
+
+/// Takes a stopped server's database out of the page cache, as after a restart of the machine.
+pub(crate) fn drop_page_cache(db: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{suffix}", db.display()));
+        let opened = match File::open(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(Error::io("open a database"))?,
+        };
+        opened.sync_all().map_err(Error::io("sync a database"))?; // only clean pages are dropped
+        fadvise(&opened, 0, None, Advice::DontNeed).map_err(Error::io("drop the page cache"))?;
+    }
+    Ok(())
+}
