@@ -43,7 +43,7 @@ pub(crate) fn make(server: &Path, db: &Path, handles: u32) -> Result<(), Error> 
 /// The tables, as the server makes them.
 fn empty(server: &Path, part: &Path) -> Result<Connection, Error> {
     remove(part)?;
-    Server::start(&Program::Product(server.to_owned()), part)?.stop()?;
+    Server::start(&Program::product(server)?, part)?.stop()?;
     Ok(Connection::open(part)?)
 }
 

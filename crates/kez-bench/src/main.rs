@@ -45,7 +45,7 @@ enum Command {
     },
     /// Makes a database of the home server with many handles in it
     Fill {
-        /// SQLite file, must not exist
+        /// SQLite file, replaced if it exists
         #[arg(long)]
         db: PathBuf,
         /// How many

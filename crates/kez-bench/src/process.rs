@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Who is started.
 #[derive(Clone)]
 pub(crate) enum Program {
-    /// The home server: the binary.
+    /// The home server's binary.
     Product(PathBuf),
     /// The baseline `floor`.
     Floor,
@@ -108,9 +108,17 @@ impl Drop for Server {
 }
 
 impl Program {
+    /// The home server, if it is there.
+    pub(crate) fn product(binary: &Path) -> Result<Self, Error> {
+        if binary.is_file() {
+            Ok(Self::Product(binary.to_owned()))
+        } else {
+            Err(Error::NoServer(binary.to_owned()))
+        }
+    }
+
     fn command(&self, addr: SocketAddr, db: &Path) -> Result<(Command, &'static str), Error> {
         let (name, mut command) = match self {
-            Self::Product(binary) if !binary.is_file() => return Err(Error::NoServer(binary.clone())),
             Self::Product(binary) => ("the home server", Command::new(binary)),
             Self::Floor => ("floor", itself("floor")?),
             Self::Constant => ("constant", itself("constant")?),
