@@ -1,1 +1,26 @@
-//! Under construction.
+//! The KEZ chat home server: handles that people own, on one command.
+//!
+//! `main.rs` parses flags and runs a [`Server`]; tests run the same type. See ARCHITECTURE.md for a map.
+
+mod app;
+mod base_url;
+mod error;
+mod http;
+mod invite;
+mod registration;
+mod resolve;
+mod secret;
+mod web;
+
+pub mod admin;
+pub mod config;
+pub mod router;
+pub mod server;
+pub mod store;
+pub mod webfinger;
+
+pub use base_url::{BadBaseUrl, BaseUrl};
+pub use invite::{BadInviteToken, Invite, InviteHash, InviteToken};
+pub use registration::{Accepted, Policy, Refusal, SKEW_MAX_S, decide};
+pub use resolve::{AddressRule, Lookup, Outgoing, OutgoingError, SystemLookup, is_public};
+pub use server::{Server, StartError, World};

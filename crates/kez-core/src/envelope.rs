@@ -82,10 +82,10 @@ pub enum EnvelopeError {
         /// The tag that was asked for.
         expected: Tag,
     },
-    /// `signature.key`, `payload.primary` and `signature.alg` do not name one and the same Ed25519 key.
+    /// `signature.key` and `payload.primary` are not one and the same Ed25519 key.
     #[error("signature.key and payload.primary do not name the same Ed25519 key")]
     KeyMismatch,
-    /// The key did not sign this payload.
+    /// The key did not sign this payload, or not by its algorithm.
     #[error("the signature does not verify")]
     BadSignature,
 }
@@ -145,7 +145,7 @@ impl Envelope {
         }
         let document = D::from_payload(&self.payload)?;
         let primary = self.signer()?;
-        primary.verify(self.signed.as_bytes(), &self.signature).map_err(|_| EnvelopeError::BadSignature)?;
+        self.check_signature(&primary)?;
         Ok(Verified {
             document,
             primary,
@@ -189,10 +189,18 @@ impl Envelope {
 
     /// The one Ed25519 key that the document claims to be by.
     fn signer(&self) -> Result<PublicKey, EnvelopeError> {
-        if self.alg != Algorithm::Ed25519 || self.key != self.common.primary {
+        if self.key != self.common.primary {
             return Err(EnvelopeError::KeyMismatch);
         }
         self.key.parse().map_err(|_| EnvelopeError::KeyMismatch)
+    }
+
+    /// An Ed25519 key makes no signature of another algorithm.
+    fn check_signature(&self, key: &PublicKey) -> Result<(), EnvelopeError> {
+        if self.alg != Algorithm::Ed25519 {
+            return Err(EnvelopeError::BadSignature);
+        }
+        key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| EnvelopeError::BadSignature)
     }
 }
 

@@ -152,13 +152,19 @@ impl FromStr for ServerName {
 
     fn from_str(text: &str) -> Result<Self, BadServerName> {
         let labels_fit = text.split('.').all(is_label);
-        // An all-digit last label would make `127.0.0.1` a name (RFC 3696 section 2).
-        let is_address = text.rsplit('.').next().is_none_or(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        let is_address = text.rsplit('.').next().is_none_or(is_number);
         if text.len() > SERVER_NAME_BYTES_MAX || !labels_fit || is_address {
             return Err(BadServerName);
         }
         Ok(Self(text.into()))
     }
+}
+
+/// A last label that URL readers take for the end of an IPv4 address (`127.0.0.1`, `0x7f.0x1`): all digits (RFC 3696
+/// section 2), or hexadecimal.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    hex || label.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_label(label: &str) -> bool {

@@ -102,10 +102,10 @@ impl Phrase {
 impl FromStr for Phrase {
     type Err = BadPhrase;
 
-    /// Reads words in any case, with any white space between them.
+    /// Reads words in any case, with any ASCII white space between them.
     fn from_str(text: &str) -> Result<Self, BadPhrase> {
         let text = Zeroizing::new(text.to_ascii_lowercase());
-        let words: Vec<&str> = text.split_whitespace().collect();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
         if !matches!(words.len(), 12 | 24) {
             return Err(BadPhrase::Count);
         }

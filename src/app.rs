@@ -1,0 +1,131 @@
+//! What every request handler shares.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kez_core::{Fqhn, Record, ServerName};
+use kez_serve::client_addr::Client;
+use kez_serve::clock::Clock;
+use kez_serve::rate::{Quota, RateLimit, RetryAfter};
+
+use crate::base_url::BaseUrl;
+use crate::registration::Policy;
+use crate::resolve::Resolver;
+use crate::store::{Account, Store};
+use crate::web::WebClient;
+
+/// The state of a running server, read-only but for its counters.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// Where this server is reached; the first URL is used where one is needed.
+    pub public_urls: Vec<BaseUrl>,
+    /// Where its people publish their sigchains.
+    pub sig_server_url: BaseUrl,
+    /// What may be registered.
+    pub policy: Policy,
+    /// Everything that lasts.
+    pub store: Arc<dyn Store>,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Looks up people of other servers.
+    pub resolver: Resolver,
+    /// How much a client network may do; `None`: as much as it likes.
+    pub limits: Option<Limits>,
+    /// The page and its files.
+    pub web: WebClient,
+    /// The OpenAPI document, as JSON and as a page.
+    pub openapi: Documents,
+    /// Set once the server has begun to stop.
+    pub draining: AtomicBool,
+}
+
+/// The description of the HTTP interface in its two forms.
+#[derive(Debug, Clone)]
+pub(crate) struct Documents {
+    /// `application/json`.
+    pub json: Bytes,
+    /// `text/html`.
+    pub page: Bytes,
+}
+
+/// A family or a class behind one address signs up together; a squatter needs hours for hundreds. Per ten minutes.
+const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// A chat client looks up each person it meets once; a crawler of the directory is slowed down. Per minute.
+const LOOKUPS: NonZeroU32 = NonZeroU32::new(600).unwrap();
+/// Each costs two requests to somebody else's server. Per minute.
+const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+/// Allowances of one client network (an IPv4 address or an IPv6 /64).
+#[derive(Debug)]
+pub(crate) struct Limits {
+    registrations: RateLimit,
+    lookups: RateLimit,
+    resolutions: RateLimit,
+}
+
+impl Limits {
+    /// The allowances of SPEC "Limits", counted by `clock`.
+    pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
+        let limit = |burst, per_s| {
+            let quota = Quota { burst, per: Duration::from_secs(per_s) };
+            RateLimit::new(quota, Arc::clone(clock))
+        };
+        Self {
+            registrations: limit(REGISTRATIONS, 600),
+            lookups: limit(LOOKUPS, 60),
+            resolutions: limit(RESOLUTIONS, 60),
+        }
+    }
+}
+
+impl App {
+    /// Counts a registration.
+    pub(crate) fn admit_registration(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.registrations.check(&client.net()))
+    }
+
+    /// Counts a lookup.
+    pub(crate) fn admit_lookup(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.lookups.check(&client.net()))
+    }
+
+    /// Counts a look-up of somebody of another server.
+    pub(crate) fn admit_resolution(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.resolutions.check(&client.net()))
+    }
+
+    /// The name behind the `@`.
+    pub(crate) fn server(&self) -> &ServerName {
+        &self.policy.server
+    }
+
+    /// The URL that stands in links.
+    pub(crate) fn public_url(&self) -> &BaseUrl {
+        // invariant: ServeArgs::public_urls is never empty.
+        #[expect(clippy::indexing_slicing, reason = "there is always one public URL")]
+        &self.public_urls[0]
+    }
+
+    /// What is told about an account.
+    pub(crate) fn record(&self, account: Account) -> Record {
+        Record {
+            fqhn: Fqhn::new(account.handle.clone(), self.server().clone()),
+            handle: account.handle,
+            primary: account.primary,
+            sigchain_url: format!(
+                "{}/v1/sigchains/ed25519/{}",
+                self.sig_server_url,
+                account.primary.to_hex()
+            ),
+            registered_at: account.registered_at,
+        }
+    }
+
+    /// Whether the server has begun to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

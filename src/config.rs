@@ -1,0 +1,221 @@
+//! What the server is told at start: one documented struct of flags, each with its environment name and default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kez_core::ServerName;
+use kez_serve::client_addr::{BadProxy, TrustedProxies};
+
+use crate::base_url::BaseUrl;
+
+const LONG_ABOUT: &str = "\
+A chat home for a person or a community.
+
+People take a handle (alice@example.org) bound to a key that only they hold; anybody can find and check that key. \
+One program, no other service needed: without a subcommand it serves, on the defaults below.
+
+  Try it here        kez-chat-server --bind 127.0.0.1:6969
+  Serve a community  kez-chat-server --server example.org --bind 127.0.0.1:6969 --trusted-proxy 127.0.0.1
+                     behind a TLS proxy that sends https://example.org to port 6969
+  Invite people      kez-chat-server --registration invite
+                     kez-chat-server invite create --uses 10 --days 7
+
+RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.";
+
+/// The command line of `kez-chat-server`.
+#[derive(Debug, Parser)]
+#[command(name = "kez-chat-server", version, about = "A chat home for handles that people own", long_about = LONG_ABOUT)]
+pub struct Cli {
+    /// Flags of the server.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, list and revoke invite tokens (also while the server runs)
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// Print the OpenAPI document of the HTTP interface
+    Openapi,
+}
+
+/// What is done with invite tokens.
+#[derive(Debug, Subcommand)]
+pub enum InviteCommand {
+    /// Make a token and print it; it is not stored and cannot be shown again
+    Create {
+        /// How many people may register with it
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        uses: u32,
+        /// After how many days it stops working
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+    },
+    /// List the tokens that still work, by number
+    List,
+    /// Make a token stop working
+    Revoke {
+        /// The number that `invite create` and `invite list` show
+        id: i64,
+    },
+}
+
+/// Flags of the server; `--help` shows the first line of each.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address and port to listen on
+    #[arg(long, env = "KEZ_CHAT_BIND", default_value = "0.0.0.0:6969", value_name = "ADDR:PORT")]
+    pub bind: SocketAddr,
+
+    /// SQLite file that holds everything; made when missing
+    #[arg(long, env = "KEZ_CHAT_DB", default_value = "kez-chat.db", value_name = "FILE", global = true, value_parser = database_path)]
+    pub db: PathBuf,
+
+    /// The name behind the @ of this server's handles
+    #[arg(long, env = "KEZ_CHAT_SERVER", default_value = "kez.lat", value_name = "NAME", global = true)]
+    pub server: ServerName,
+
+    /// Where this server's people publish their sigchains
+    #[arg(
+        long,
+        env = "KEZ_CHAT_SIG_SERVER_URL",
+        default_value = "http://localhost:7878",
+        value_name = "URL"
+    )]
+    pub sig_server_url: BaseUrl,
+
+    /// Folder with a web client to serve instead of the built-in one
+    #[arg(long, env = "KEZ_CHAT_WEB_DIR", value_name = "DIR")]
+    pub web_dir: Option<PathBuf>,
+
+    /// Where people reach this server, repeatable [default: https://<server>]
+    #[arg(long, env = "KEZ_CHAT_PUBLIC_URL", value_name = "URL", value_delimiter = ',')]
+    pub public_url: Vec<BaseUrl>,
+
+    /// File with the server's secret, made on first start [default: kez-chat.secret beside the database]
+    #[arg(long, env = "KEZ_CHAT_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+
+    /// Addresses of proxies whose X-Forwarded-For counts, comma-separated [default: none]
+    #[arg(long, env = "KEZ_CHAT_TRUSTED_PROXY", value_name = "CIDR,…", default_value = "", hide_default_value = true, value_parser = trusted_proxies)]
+    pub trusted_proxy: TrustedProxies,
+
+    /// Whether each client network is held to a rate
+    #[arg(long, env = "KEZ_CHAT_RATE_LIMIT", value_enum, default_value_t = Switch::On)]
+    pub rate_limit: Switch,
+
+    /// Who may take a handle
+    #[arg(long, env = "KEZ_CHAT_REGISTRATION", value_enum, default_value_t = RegistrationMode::Open)]
+    pub registration: RegistrationMode,
+
+    /// Where the built-in sigchain store will listen, or "off"; reserved, this version has none yet
+    #[arg(long, env = "KEZ_CHAT_SIG_BIND", default_value = "127.0.0.1:7878", value_name = "ADDR:PORT|off")]
+    pub sig_bind: SigBind,
+}
+
+/// `on` or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Switched on.
+    On,
+    /// Switched off.
+    Off,
+}
+
+/// Who may take a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegistrationMode {
+    /// Everybody.
+    Open,
+    /// Whoever brings a token of `invite create`.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+impl RegistrationMode {
+    /// The word of the flag and of `/v1/server`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Invite => "invite",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Where the embedded sigchain store listens: an address, or `None` for `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SigBind(pub Option<SocketAddr>);
+
+impl std::str::FromStr for SigBind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|addr| Self(Some(addr)))
+                .map_err(|_| "give an address and port such as 127.0.0.1:7878, or off"),
+        }
+    }
+}
+
+/// A configuration that cannot work, with the flag and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The folder of `--web-dir` has no page in it.
+    #[error("--web-dir {0}: there is no index.html in it; name the folder that holds a built web client")]
+    WebDir(PathBuf),
+    /// The folder of the database is missing.
+    #[error("--db {0}: its folder does not exist; make the folder, or name a file in an existing one")]
+    DatabaseFolder(PathBuf),
+}
+
+impl ServeArgs {
+    /// The URLs under which people reach this server; the first one is used where one is needed.
+    pub fn public_urls(&self) -> Vec<BaseUrl> {
+        if self.public_url.is_empty() { vec![BaseUrl::https(&self.server)] } else { self.public_url.clone() }
+    }
+
+    /// Where the server's secret lies.
+    pub fn secret_file(&self) -> PathBuf {
+        self.secret_file.clone().unwrap_or_else(|| self.db.with_file_name("kez-chat.secret"))
+    }
+
+    /// Checks what the parser of a single flag cannot see.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(dir) = &self.web_dir
+            && !dir.join("index.html").is_file()
+        {
+            return Err(ConfigError::WebDir(dir.clone()));
+        }
+        let folder = self.db.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if !folder.unwrap_or(Path::new(".")).is_dir() {
+            return Err(ConfigError::DatabaseFolder(self.db.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn trusted_proxies(text: &str) -> Result<TrustedProxies, BadProxy> {
+    TrustedProxies::parse(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()))
+}
+
+fn database_path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() {
+        return Err("name a file, such as kez-chat.db");
+    }
+    if text.contains("://") {
+        return Err("this version keeps its data in a SQLite file; name a file, such as kez-chat.db");
+    }
+    Ok(PathBuf::from(text))
+}

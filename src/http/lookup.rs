@@ -1,0 +1,67 @@
+//! `GET /v1/u/{handle}`, `GET /v1/by-primary/{primary}`.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use kez_core::{Handle, PrimaryKey, Record};
+use kez_serve::client_addr::Client;
+
+use super::reply::Json;
+use super::schema::{ProblemBody, RecordBody};
+use crate::app::App;
+use crate::error::ApiError;
+
+/// A path parameter as text; one that is not UTF-8 names nothing.
+type Param = Result<Path<String>, PathRejection>;
+
+/// The record of a handle.
+#[utoipa::path(
+    get, path = "/v1/u/{handle}", tag = "registry",
+    params(("handle" = String, Path, description = "Without `@` and server", example = "alice")),
+    responses(
+        (status = 200, body = RecordBody),
+        (status = 404, description = "`not_found`: nobody holds it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn by_handle(
+    State(app): State<Arc<App>>,
+    client: Client,
+    handle: Param,
+) -> Result<Json<Record>, ApiError> {
+    app.admit_lookup(client)?;
+    let handle: Handle = text(handle).and_then(|text| text.parse().ok()).ok_or(ApiError::NotFound)?;
+    let account = app.store.by_handle(&handle).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(app.record(account)))
+}
+
+/// The record of a key.
+#[utoipa::path(
+    get, path = "/v1/by-primary/{primary}", tag = "registry",
+    params(("primary" = String, Path, description = "`ed25519:` and 64 lower-case hex digits, or `nostr:npub1…`",
+            example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12")),
+    responses(
+        (status = 200, body = RecordBody),
+        (status = 400, description = "`bad_key`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: it holds no handle here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn by_primary(
+    State(app): State<Arc<App>>,
+    client: Client,
+    primary: Param,
+) -> Result<Json<Record>, ApiError> {
+    app.admit_lookup(client)?;
+    let primary = text(primary).and_then(|text| text.parse().ok()).ok_or(ApiError::BadKey)?;
+    let PrimaryKey::Ed25519(primary) = primary else { return Err(ApiError::NotFound) }; // no chat account has one
+    let account = app.store.by_primary(&primary).await?.ok_or(ApiError::NotFound)?;
+    Ok(Json(app.record(account)))
+}
+
+fn text(param: Param) -> Option<String> {
+    param.ok().map(|Path(text)| text)
+}

@@ -1,0 +1,15 @@
+//! The HTTP interface: one file per route. A handler extracts, decides, stores and responds; what it can answer
+//! stands in its description, which is also the OpenAPI document.
+
+pub(crate) mod health;
+pub(crate) mod lookup;
+pub(crate) mod nats_auth;
+pub(crate) mod openapi;
+pub(crate) mod register;
+pub(crate) mod resolve;
+pub(crate) mod server_info;
+pub(crate) mod web;
+pub(crate) mod webfinger;
+
+mod reply;
+mod schema;

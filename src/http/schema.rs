@@ -1,0 +1,95 @@
+//! Shapes of bodies for the OpenAPI document, where the type itself lives in a crate that knows no OpenAPI.
+#![expect(dead_code, reason = "these types describe, they are never made")]
+
+use utoipa::ToSchema;
+
+/// A handle and the key that holds it, by this server's word.
+#[derive(ToSchema)]
+#[schema(as = Record)]
+pub(super) struct RecordBody {
+    /// 3 to 32 characters of `a-z 0-9 _ -`.
+    #[schema(example = "alice", pattern = "^[a-z0-9][a-z0-9_-]{2,31}$")]
+    handle: String,
+    /// The handle with its server.
+    #[schema(example = "alice@kez.lat")]
+    fqhn: String,
+    /// The Ed25519 key.
+    #[schema(
+        example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+        pattern = "^ed25519:[0-9a-f]{64}$"
+    )]
+    primary: String,
+    /// Where the key's own signed log is served.
+    #[schema(format = "uri")]
+    sigchain_url: String,
+    /// When this server accepted the registration.
+    #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
+    registered_at: String,
+}
+
+/// A signed document: `{"kez", "payload", "signature"}`. SPEC "Envelopes".
+#[derive(ToSchema)]
+#[schema(as = RegistrationEnvelope)]
+pub(super) struct RegistrationEnvelopeBody {
+    /// The tag.
+    #[schema(example = "handle_registration")]
+    kez: String,
+    /// What is signed, in its canonical form (RFC 8785).
+    payload: RegistrationPayload,
+    /// By the key named in the payload.
+    signature: SignatureBody,
+}
+
+/// "I, the primary key, take this handle on this server."
+#[derive(ToSchema)]
+pub(super) struct RegistrationPayload {
+    #[schema(example = "kez.chat.handle_registration")]
+    r#type: String,
+    #[schema(example = 1)]
+    version: i64,
+    #[schema(
+        example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+        pattern = "^ed25519:[0-9a-f]{64}$"
+    )]
+    primary: String,
+    /// UTC, at most 300 seconds from the server's time.
+    #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
+    created_at: String,
+    #[schema(example = "alice")]
+    handle: String,
+    #[schema(example = "kez.lat")]
+    server: String,
+}
+
+/// An Ed25519 signature.
+#[derive(ToSchema)]
+#[schema(as = Signature)]
+pub(super) struct SignatureBody {
+    #[schema(example = "ed25519-sha512-jcs")]
+    alg: String,
+    /// The same key as `payload.primary`.
+    key: String,
+    /// 128 lower-case hex digits.
+    #[schema(pattern = "^[0-9a-f]{128}$")]
+    sig: String,
+}
+
+/// What went wrong, for programs (`code`) and for people (`title`, `detail`). RFC 9457.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// `urn:kez:problem:` and the code.
+    #[schema(example = "urn:kez:problem:handle_taken")]
+    r#type: String,
+    /// The same for each occurrence.
+    #[schema(example = "Handle is taken")]
+    title: String,
+    /// The status of the answer.
+    #[schema(example = 409)]
+    status: u16,
+    /// Stable; clients decide by it.
+    #[schema(example = "handle_taken", pattern = "^[a-z0-9_]+$")]
+    code: String,
+    /// What is special about this occurrence.
+    detail: Option<String>,
+}

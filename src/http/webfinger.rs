@@ -1,0 +1,93 @@
+//! `GET /.well-known/webfinger` (RFC 7033), `GET /.well-known/host-meta` (RFC 6415).
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use kez_serve::client_addr::Client;
+use kez_serve::problem::Problem;
+use sha2::{Digest, Sha256};
+
+use super::schema::ProblemBody;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::webfinger::{JRD_JSON, Jrd, Query, describe};
+
+/// How long both answers may be used: a handle's key changes rarely, and never silently.
+const FRESH: HeaderValue = HeaderValue::from_static("max-age=300");
+
+/// Who holds `acct:handle@server`, or `https://server/@handle`.
+#[utoipa::path(
+    get, path = "/.well-known/webfinger", tag = "registry",
+    params(
+        ("resource" = String, Query, description = "Exactly one URI", example = "acct:alice@kez.lat"),
+        ("rel" = Option<Vec<String>>, Query, description = "Only links of these relations, at most 16; repeatable"),
+    ),
+    responses(
+        (status = 200, body = Jrd, content_type = "application/jrd+json"),
+        (status = 304, description = "Unchanged since the ETag of If-None-Match"),
+        (status = 400, description = "`bad_resource`: missing, repeated or not a URI", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: not a person of this server", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn webfinger(
+    State(app): State<Arc<App>>,
+    client: Client,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    app.admit_lookup(client)?;
+    let query = Query::parse(query.as_deref().unwrap_or_default(), app.server(), &app.public_urls)?;
+    let handle = query.handle.as_ref().ok_or(ApiError::NotFound)?;
+    let account = app.store.by_handle(handle).await?.ok_or(ApiError::NotFound)?;
+    let jrd = describe(&app.record(account), app.public_url(), &query);
+    Ok(match serde_json::to_vec(&jrd) {
+        Ok(body) => fresh(&headers, JRD_JSON, body),
+        Err(error) => Problem::internal(&error).into_response(),
+    })
+}
+
+/// Where WebFinger is answered, for clients that begin here.
+#[utoipa::path(
+    get, path = "/.well-known/host-meta", tag = "registry",
+    responses(
+        (status = 200, description = "An XRD with the lrdd template", body = String, content_type = "application/xrd+xml"),
+        (status = 304, description = "Unchanged since the ETag of If-None-Match"),
+    )
+)]
+pub(crate) async fn host_meta(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let template = format!("{}/.well-known/webfinger?resource={{uri}}", app.public_url());
+    let template = template.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let xrd = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <XRD xmlns=\"http://docs.oasis-open.org/ns/xri/xrd-1.0\">\n  \
+         <Link rel=\"lrdd\" type=\"{JRD_JSON}\" template=\"{template}\"/>\n</XRD>\n"
+    );
+    fresh(&headers, "application/xrd+xml", xrd.into_bytes())
+}
+
+/// A body with its entity tag, or 304 when the client has it (RFC 9110 section 13.1.2).
+fn fresh(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Response {
+    let etag = format!("\"{}\"", HEXLOWER.encode(Sha256::digest(&body).get(..16).unwrap_or_default()));
+    let is_known = request.get_all(IF_NONE_MATCH).iter().any(|line| names(line, &etag));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (CACHE_CONTROL, FRESH),
+        (ETAG, HeaderValue::from_maybe_shared(etag).unwrap_or(HeaderValue::from_static("\"\""))),
+    ];
+    if is_known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, body).into_response()
+    }
+}
+
+fn names(line: &HeaderValue, etag: &str) -> bool {
+    let weak = |tag: &str| tag.trim().trim_start_matches("W/") == etag;
+    line.to_str().is_ok_and(|line| line.trim() == "*" || line.split(',').any(weak))
+}

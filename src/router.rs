@@ -1,0 +1,70 @@
+//! The one table of routes. A route and its description are registered together.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::{App, Documents};
+use crate::http::{health, lookup, nats_auth, openapi, register, resolve, server_info, web, webfinger};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "KEZ chat home server",
+        description = "Handles that people own: take one, and find the key behind one. \
+                       Every refusal is an `application/problem+json` body with a stable `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "registry", description = "Handles and the keys that hold them"),
+        (name = "server", description = "The server itself"),
+        (name = "internal", description = "For the operator's own network"),
+    )
+)]
+struct Description;
+
+/// All routes with their descriptions.
+fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        // For everybody
+        .routes(routes!(register::register))
+        .routes(routes!(lookup::by_handle))
+        .routes(routes!(lookup::by_primary))
+        .routes(routes!(webfinger::webfinger))
+        .routes(routes!(webfinger::host_meta))
+        .routes(routes!(resolve::resolve))
+        .routes(routes!(server_info::server_info))
+        // For operators
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(nats_auth::nats_auth))
+}
+
+/// The routes of a running server.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (api, _) = described().split_for_parts();
+    api.route("/openapi.json", get(openapi::json))
+        .route("/openapi", get(openapi::page))
+        .fallback(web::web)
+        .with_state(app)
+}
+
+/// The OpenAPI document, pretty-printed, as it is committed and served.
+pub fn openapi_json() -> String {
+    let document = described().into_openapi();
+    // invariant: the document is plain data with string keys.
+    #[expect(clippy::expect_used, reason = "plain data with string keys is JSON")]
+    let json = serde_json::to_string_pretty(&document).expect("an OpenAPI document is JSON");
+    json + "\n"
+}
+
+/// The document in its two forms.
+pub(crate) fn documents() -> Documents {
+    let json = openapi_json();
+    let page = openapi::render(&serde_json::from_str(&json).unwrap_or_default());
+    Documents { json: json.into(), page: page.into() }
+}

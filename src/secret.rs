@@ -1,0 +1,161 @@
+//! The server's secret file: one random secret from which the keys of its features are derived.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use kez_serve::rng::{self, Rng};
+use zeroize::Zeroizing;
+
+/// The most a secret file may hold, in bytes: some dozen rotations.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// The secrets of the file, the current one first. Wiped when dropped; prints as `Secrets(..)`.
+///
+/// The file has a line per secret, `<key id> <64 lower-case hex digits>`; the key id has 8. A new first line rotates
+/// the secret, the older lines go on to be accepted.
+pub(crate) struct Secrets(Vec<Secret>);
+
+/// One line of the file.
+struct Secret {
+    key_id: String,
+    #[expect(dead_code, reason = "the keys derived from it come with signed calls")]
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+/// The secret file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Reading or writing failed.
+    #[error("--secret-file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others can read the file.
+    #[error("--secret-file {path}: other users can read it (mode {mode:o}); run: chmod 600 {path}")]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The content is not a list of secrets.
+    #[error(
+        "--secret-file {path}: line {line} is not a key id of 8 and a secret of 64 hex digits; restore the file from a backup"
+    )]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+}
+
+impl Secrets {
+    /// Reads the file; makes it, mode 0600, when it is missing.
+    pub(crate) fn load_or_create(path: &Path, rng: &dyn Rng) -> Result<Self, SecretError> {
+        let io = |source| SecretError::Io { path: path.to_owned(), source };
+        match OpenOptions::new().read(true).open(path) {
+            Ok(file) => Self::read(path, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create(path, rng).map_err(io)?;
+                Self::read(path, File::open(path).map_err(io)?)
+            }
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    /// The id of the current secret, for logs.
+    pub(crate) fn key_id(&self) -> &str {
+        self.0.first().map_or("", |secret| &secret.key_id)
+    }
+
+    fn read(path: &Path, file: File) -> Result<Self, SecretError> {
+        let io = |source| SecretError::Io { path: path.to_owned(), source };
+        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SecretError::TooOpen { path: path.to_owned(), mode });
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
+        let content = |line| SecretError::Content { path: path.to_owned(), line };
+        let secrets: Vec<_> = text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| parse_line(line).ok_or_else(|| content(at + 1)))
+            .collect::<Result<_, _>>()?;
+        if secrets.is_empty() { Err(content(1)) } else { Ok(Self(secrets)) }
+    }
+}
+
+fn parse_line(line: &str) -> Option<Secret> {
+    let (key_id, secret) = line.split_once(' ')?;
+    let is_id = key_id.len() == 8 && HEXLOWER.decode(key_id.as_bytes()).is_ok();
+    let decoded = Zeroizing::new(HEXLOWER.decode(secret.as_bytes()).ok()?);
+    let bytes = Zeroizing::new(<[u8; 32]>::try_from(decoded.as_slice()).ok()?);
+    is_id.then(|| Secret { key_id: key_id.to_owned(), bytes })
+}
+
+/// Writes a file with one fresh secret: whole and durable under its name, or not there.
+fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
+    let secret = Zeroizing::new(rng::bytes::<32>(rng));
+    let line = Zeroizing::new(format!(
+        "{} {}\n",
+        HEXLOWER.encode(&rng::bytes::<4>(rng)),
+        Zeroizing::new(HEXLOWER.encode(&*secret)).as_str()
+    ));
+    let draft = path.with_added_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(line.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kez_serve::rng::SystemRng;
+
+    #[test]
+    fn a_secret_is_made_once_and_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kez-chat.secret");
+        let first = Secrets::load_or_create(&path, &SystemRng).unwrap();
+        let second = Secrets::load_or_create(&path, &SystemRng).unwrap();
+        assert_eq!(first.key_id(), second.key_id());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(format!("{first:?}"), "Secrets(..)");
+    }
+
+    #[test]
+    fn a_readable_or_damaged_file_is_refused_with_the_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kez-chat.secret");
+        Secrets::load_or_create(&path, &SystemRng).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let open = Secrets::load_or_create(&path, &SystemRng).unwrap_err();
+        assert!(open.to_string().contains("chmod 600"), "{open}");
+
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        for content in ["", "0badf00d", "0badf00d zz\n"] {
+            std::fs::write(&path, content).unwrap();
+            let damaged = Secrets::load_or_create(&path, &SystemRng).unwrap_err();
+            assert!(matches!(damaged, SecretError::Content { line: 1, .. }), "{content:?}: {damaged}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The life of a server: bind, serve, stop. Production and tests use this one type.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kez_serve::clock::{Clock, SystemClock};
+use kez_serve::edge::Edge;
+use kez_serve::listen::{self, Listener, Running};
+use kez_serve::rng::{Rng, SystemRng};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Limits};
+use crate::config::{ConfigError, ServeArgs, Switch};
+use crate::registration::Policy;
+use crate::resolve::{Outgoing, Resolver};
+use crate::router;
+use crate::secret::{SecretError, Secrets};
+use crate::store::{SqliteStore, Store};
+use crate::web::WebClient;
+
+/// Request headers that scripts of other origins may send.
+const CORS_HEADERS: &str = "Content-Type, Kez-Invite";
+
+/// What a server takes from the world around it. Tests bring their own.
+#[derive(Debug)]
+pub struct World {
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where random bytes come from.
+    pub rng: Arc<dyn Rng>,
+    /// How other servers are asked.
+    pub outgoing: Outgoing,
+    /// How long and how much one connection may take.
+    pub limits: listen::Limits,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+            outgoing: Outgoing::new(),
+            limits: listen::Limits::default(),
+        }
+    }
+}
+
+/// Why a server does not start; the text names the flag and the cure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Flags that do not fit together or to what is on disk.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be opened.
+    #[error("--db: {0}")]
+    Database(#[from] kez_serve::sqlite::OpenError),
+    /// The secret file cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The address cannot be listened on.
+    #[error("--bind {addr}: {source}; is another program using the port? Choose another with --bind")]
+    Bind {
+        /// The wanted address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    app: Arc<App>,
+    running: Running,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Opens the store and listens; requests are served from now on. Needs a running tokio runtime.
+    pub fn bind(args: &ServeArgs, world: World) -> Result<Self, StartError> {
+        args.check()?;
+        let listener =
+            Listener::bind(args.bind).map_err(|source| StartError::Bind { addr: args.bind, source })?;
+        let secrets = Secrets::load_or_create(&args.secret_file(), &*world.rng)?;
+        let store = Arc::new(SqliteStore::open(&args.db)?);
+        let app = Arc::new(App {
+            public_urls: args.public_urls(),
+            sig_server_url: args.sig_server_url.clone(),
+            policy: Policy { server: args.server.clone(), mode: args.registration },
+            store,
+            resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
+            limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
+            clock: world.clock,
+            web: WebClient::new(args.web_dir.clone(), &args.server),
+            openapi: router::documents(),
+            draining: AtomicBool::new(false),
+        });
+        let edge = Edge::new(&*world.rng)
+            .trusted_proxies(args.trusted_proxy.clone())
+            .cors_request_headers(CORS_HEADERS);
+        let shutdown = CancellationToken::new();
+        let addr = listener.addr();
+        let running = listener.serve(router::router(Arc::clone(&app)), edge, world.limits, shutdown.clone());
+        tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
+        Ok(Self { addr, app, running, shutdown })
+    }
+
+    /// Where it listens; never port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What it keeps, for an oracle that checks it.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.app.store)
+    }
+
+    /// Stops: no new connections, requests in flight are finished, what was accepted is durable. Under 10 s.
+    pub async fn shutdown(self) {
+        self.app.draining.store(true, Ordering::Relaxed);
+        self.shutdown.cancel();
+        self.running.join().await;
+        self.app.store.close().await;
+    }
+}

@@ -1,0 +1,25 @@
+-- Every registration that was ever accepted, by SHA-256 of its signed bytes. A row outlives the account, so that no
+-- registration can be replayed.
+CREATE TABLE registrations (
+    id             INTEGER PRIMARY KEY,
+    payload_sha256 BLOB    NOT NULL UNIQUE CHECK (length(payload_sha256) = 32),
+    handle         TEXT    NOT NULL,
+    envelope       TEXT                                -- canonical (RFC 8785); NULL: the handle was given up
+) STRICT;
+
+-- Every handle that was ever given out. A row is never deleted, so no handle is given out twice.
+-- Clustered by handle, and narrow: a lookup is one descent of a tree that fits the page cache.
+CREATE TABLE handles (
+    handle        TEXT    NOT NULL PRIMARY KEY,
+    skeleton      TEXT    NOT NULL UNIQUE,             -- SPEC "Handles": no two handles that look alike
+    primary_key   BLOB             UNIQUE CHECK (length(primary_key) = 32), -- NULL: the handle was given up
+    registered_at INTEGER NOT NULL,                    -- Unix seconds, by the server's clock
+    registration  INTEGER NOT NULL REFERENCES registrations (id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invites (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,    -- a number is never used twice
+    token_sha256 BLOB    NOT NULL UNIQUE CHECK (length(token_sha256) = 32),
+    uses_left    INTEGER NOT NULL CHECK (uses_left >= 0),
+    expires_at   INTEGER NOT NULL                      -- Unix seconds
+) STRICT;

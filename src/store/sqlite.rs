@@ -1,0 +1,303 @@
+//! The SQLite engine.
+
+use std::fmt;
+use std::path::Path;
+
+use async_trait::async_trait;
+use kez_core::{Handle, PublicKey, Timestamp};
+use kez_serve::sqlite::{Database, Health, JobError, Migration, OpenError, Options, ReadError, WriteError};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Store, StoreError, StoreHealth};
+use crate::invite::{Invite, InviteHash};
+use crate::registration::Accepted;
+
+/// Never edited after a release; a change is a new file.
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "registry", sql: include_str!("migrations/0001_registry.sql") }];
+
+/// A [`Store`] in one SQLite file.
+pub struct SqliteStore {
+    database: Database,
+}
+
+/// Marks our files (`PRAGMA application_id`).
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
+
+impl SqliteStore {
+    /// Opens or makes the file as the one server on it.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Database::open(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+
+    /// Opens the file for a short command, beside a server that may be running on it.
+    pub fn open_beside(path: &Path) -> Result<Self, OpenError> {
+        Database::open_beside(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+}
+
+fn options() -> Options {
+    Options { application_id: APPLICATION_ID, ..Options::default() }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError> {
+        Ok(self.database.read(|db| account(db, "handle = ?1", handle.as_str()))?)
+    }
+
+    async fn by_primary(&self, primary: &PublicKey) -> Result<Option<Account>, StoreError> {
+        Ok(self.database.read(|db| account(db, "primary_key = ?1", primary.as_bytes().as_slice()))?)
+    }
+
+    async fn past_registration(&self, payload_sha256: &[u8; 32]) -> Result<Option<Past>, StoreError> {
+        Ok(self.database.read(|db| past(db, payload_sha256))?)
+    }
+
+    async fn register(&self, wanted: Accepted) -> Result<Result<Registered, RegisterRefusal>, StoreError> {
+        Ok(self.database.write(move |db| register(db, &wanted)).await?)
+    }
+
+    async fn give_up(&self, handle: &Handle) -> Result<bool, StoreError> {
+        let handle = handle.clone();
+        unrefused(self.database.write(move |db| Ok(give_up(db, &handle)?)).await)
+    }
+
+    async fn create_invite(
+        &self,
+        hash: InviteHash,
+        uses: u32,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        unrefused(self.database.write(move |db| Ok(create_invite(db, hash, uses, expires_at, now)?)).await)
+    }
+
+    async fn invites(&self, now: Timestamp) -> Result<Vec<Invite>, StoreError> {
+        Ok(self.database.read(|db| invites(db, now))?)
+    }
+
+    async fn revoke_invite(&self, id: i64) -> Result<bool, StoreError> {
+        let delete = "DELETE FROM invites WHERE id = ?1";
+        unrefused(self.database.write(move |db| Ok(db.execute(delete, [id])? == 1)).await)
+    }
+
+    async fn evidence(
+        &self,
+        after: Option<&Handle>,
+        limit: u32,
+    ) -> Result<Vec<(Account, String)>, StoreError> {
+        Ok(self.database.read(|db| evidence(db, after, limit))?)
+    }
+
+    fn health(&self) -> StoreHealth {
+        match self.database.health() {
+            Health::Ok => StoreHealth::Ok,
+            Health::Full => StoreHealth::Full,
+            _ => StoreHealth::Failing,
+        }
+    }
+
+    async fn close(&self) {
+        self.database.clone().close().await;
+    }
+}
+
+/// The result of a write that the domain cannot refuse.
+fn unrefused<T>(result: Result<Result<T, std::convert::Infallible>, WriteError>) -> Result<T, StoreError> {
+    let Ok(value) = result?;
+    Ok(value)
+}
+
+fn register(db: &Connection, wanted: &Accepted) -> Result<Registered, JobError<RegisterRefusal>> {
+    if let Some(past) = past(db, &wanted.payload_sha256)? {
+        return Ok(Registered::Before(past));
+    }
+    if let Some(invite) = wanted.invite
+        && !use_invite(db, invite, wanted.at)?
+    {
+        return Err(JobError::Refused(RegisterRefusal::InviteRefused));
+    }
+    match insert(db, wanted) {
+        Ok(account) => Ok(Registered::New(account)),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            Err(conflict(db, wanted)?.map_or(JobError::Sqlite(error), JobError::Refused))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn insert(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Account> {
+    db.prepare_cached("INSERT INTO registrations (payload_sha256, handle, envelope) VALUES (?1, ?2, ?3)")?
+        .execute(params![wanted.payload_sha256, wanted.handle.as_str(), wanted.envelope])?;
+    db.prepare_cached(
+        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        wanted.handle.as_str(),
+        wanted.handle.skeleton().as_str(),
+        wanted.primary.as_bytes(),
+        wanted.at.unix_seconds(),
+        db.last_insert_rowid(),
+    ])?;
+    Ok(Account { handle: wanted.handle.clone(), primary: wanted.primary, registered_at: wanted.at })
+}
+
+/// Names the rule that the schema enforced; SQLite says only which index it met first.
+fn conflict(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Option<RegisterRefusal>> {
+    let is_there = |condition, value: &dyn rusqlite::ToSql| {
+        db.prepare_cached(&format!("SELECT 1 FROM handles WHERE {condition}"))?.exists([value])
+    };
+    Ok(if is_there("handle = ?1", &wanted.handle.as_str())? {
+        Some(RegisterRefusal::HandleTaken)
+    } else if is_there("primary_key = ?1", &wanted.primary.as_bytes())? {
+        Some(RegisterRefusal::KeyTaken)
+    } else if is_there("skeleton = ?1", &wanted.handle.skeleton().as_str())? {
+        Some(RegisterRefusal::HandleConfusable)
+    } else {
+        None
+    })
+}
+
+fn past(db: &Connection, payload_sha256: &[u8; 32]) -> rusqlite::Result<Option<Past>> {
+    db.prepare_cached(
+        "SELECT h.handle, h.primary_key, h.registered_at FROM registrations r JOIN handles h USING (handle)
+         WHERE r.payload_sha256 = ?1",
+    )?
+    .query_row([payload_sha256], |row| {
+        if row.get_ref(1)? == rusqlite::types::ValueRef::Null {
+            Ok(Past::GivenUp)
+        } else {
+            read_account(row).map(Past::Holds)
+        }
+    })
+    .optional()
+}
+
+fn account(
+    db: &Connection,
+    condition: &str,
+    value: impl rusqlite::ToSql,
+) -> rusqlite::Result<Option<Account>> {
+    db.prepare_cached(&format!(
+        "SELECT handle, primary_key, registered_at FROM handles WHERE {condition} AND primary_key IS NOT NULL"
+    ))?
+    .query_row([value], read_account)
+    .optional()
+}
+
+/// Reads `handle, primary_key, registered_at`.
+fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        handle: row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))?,
+        primary: PublicKey::from_bytes(row.get(1)?),
+        registered_at: read_time(row, 2)?,
+    })
+}
+
+fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_unix(row.get(column)?, 0).ok_or_else(|| damaged(column, kez_core::BadTimestamp))
+}
+
+/// A value that this program cannot have written.
+fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
+    let handle = handle.as_str();
+    db.execute(
+        "UPDATE registrations SET envelope = NULL
+         WHERE id = (SELECT registration FROM handles WHERE handle = ?1)",
+        [handle],
+    )?;
+    let given_up = db.execute(
+        "UPDATE handles SET primary_key = NULL WHERE handle = ?1 AND primary_key IS NOT NULL",
+        [handle],
+    )?;
+    Ok(given_up == 1)
+}
+
+fn use_invite(db: &Connection, invite: InviteHash, now: Timestamp) -> rusqlite::Result<bool> {
+    let used = db
+        .prepare_cached(
+            "UPDATE invites SET uses_left = uses_left - 1
+             WHERE token_sha256 = ?1 AND uses_left > 0 AND expires_at > ?2",
+        )?
+        .execute(params![invite.0, now.unix_seconds()])?;
+    Ok(used == 1)
+}
+
+fn create_invite(
+    db: &Connection,
+    hash: InviteHash,
+    uses: u32,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<Option<i64>> {
+    db.execute("DELETE FROM invites WHERE uses_left = 0 OR expires_at <= ?1", [now.unix_seconds()])?;
+    let working: u32 = db.query_row("SELECT count(*) FROM invites", [], |row| row.get(0))?;
+    if working >= INVITES_MAX {
+        return Ok(None);
+    }
+    db.execute(
+        "INSERT INTO invites (token_sha256, uses_left, expires_at) VALUES (?1, ?2, ?3)",
+        params![hash.0, uses, expires_at.unix_seconds()],
+    )?;
+    Ok(Some(db.last_insert_rowid()))
+}
+
+fn invites(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Invite>> {
+    db.prepare_cached(
+        "SELECT id, uses_left, expires_at FROM invites WHERE uses_left > 0 AND expires_at > ?1 ORDER BY id LIMIT ?2",
+    )?
+    .query_map(params![now.unix_seconds(), INVITES_MAX], |row| {
+        Ok(Invite { id: row.get(0)?, uses_left: row.get(1)?, expires_at: read_time(row, 2)? })
+    })?
+    .collect()
+}
+
+fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Result<Vec<(Account, String)>> {
+    db.prepare_cached(
+        "SELECT h.handle, h.primary_key, h.registered_at, r.envelope
+         FROM handles h JOIN registrations r ON r.id = h.registration
+         WHERE h.handle > ?1 AND r.envelope IS NOT NULL ORDER BY h.handle LIMIT ?2",
+    )?
+    .query_map(params![after.map_or("", Handle::as_str), limit], |row| Ok((read_account(row)?, row.get(3)?)))?
+    .collect()
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full => Self::Full,
+            WriteError::Busy => Self::Busy,
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SqliteStore;
+
+    fn open() -> (SqliteStore, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        (SqliteStore::open(&dir.path().join("store.db")).expect("a fresh file"), dir)
+    }
+
+    super::super::conformance::store_conformance!(open());
+}

@@ -1,0 +1,103 @@
+//! The page that people open: the web client of `--web-dir`, or a placeholder that says what this server is.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use kez_core::ServerName;
+
+/// What `GET /` and everything below answers with.
+#[derive(Debug, Clone)]
+pub(crate) enum WebClient {
+    /// A built client in a folder with an `index.html`.
+    Folder(PathBuf),
+    /// A page that says what this is and how to go on.
+    Placeholder(Bytes),
+}
+
+/// How a path is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The page itself: the client finds its way by the path.
+    Page,
+    /// A file, or 404.
+    File,
+    /// 404, never the page: an old tab must not get HTML where it asked for a script.
+    Nothing,
+}
+
+/// Extensions of files that a client asks for by name.
+const ASSET_EXTENSIONS: [&str; 20] = [
+    "avif",
+    "br",
+    "css",
+    "gif",
+    "gz",
+    "html",
+    "ico",
+    "jpg",
+    "js",
+    "json",
+    "map",
+    "mjs",
+    "png",
+    "svg",
+    "txt",
+    "wasm",
+    "webmanifest",
+    "webp",
+    "woff2",
+    "xml",
+];
+
+impl WebClient {
+    /// The client in `folder`, or the placeholder for `server`.
+    pub(crate) fn new(folder: Option<PathBuf>, server: &ServerName) -> Self {
+        folder.map_or_else(
+            || {
+                Self::Placeholder(
+                    include_str!("web/placeholder.html").replace("{server}", server.as_str()).into(),
+                )
+            },
+            Self::Folder,
+        )
+    }
+}
+
+/// Decides by the path alone.
+pub(crate) fn answer(path: &str) -> Answer {
+    let under =
+        |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let extension = last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    // A dot alone proves nothing: /@alice@example.org is a page.
+    let is_file =
+        extension.is_some_and(|ext| ASSET_EXTENSIONS.contains(&ext.as_str())) && !last.contains('@');
+    if ["/v1", "/internal", "/.well-known"].into_iter().any(under) {
+        Answer::Nothing
+    } else if is_file || under("/assets") {
+        Answer::File
+    } else {
+        Answer::Page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_links_answer_the_page_and_missing_files_do_not() {
+        for path in
+            ["/", "/@alice", "/@alice@example.org", "/@alice@example.js", "/chats/12", "/v10", "/assetsx"]
+        {
+            assert_eq!(answer(path), Answer::Page, "{path}");
+        }
+        for path in ["/favicon.ico", "/assets/app-1a2b.js", "/assets/", "/assets/x", "/index.html", "/a/B.JS"]
+        {
+            assert_eq!(answer(path), Answer::File, "{path}");
+        }
+        for path in ["/v1", "/v1/nothing", "/internal/x", "/.well-known/x.json", "/v1/x.js"] {
+            assert_eq!(answer(path), Answer::Nothing, "{path}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! WebFinger (RFC 7033): what a query asks for and what is answered. Pure. SPEC "WebFinger".
+
+use kez_core::{Handle, Record, ServerName};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::base_url::BaseUrl;
+
+/// The media type of a JRD (RFC 7033 section 10.2).
+pub const JRD_JSON: &str = "application/jrd+json";
+/// The property that holds the primary key.
+pub const PROPERTY_PRIMARY: &str = "https://kez.lat/ns/primary";
+/// The link to the record.
+pub const REL_SELF: &str = "self";
+/// The link to the sigchain.
+pub const REL_SIGCHAIN: &str = "https://kez.lat/rel/sigchain";
+/// The link to the page about a person.
+pub const REL_PROFILE_PAGE: &str = "http://webfinger.net/rel/profile-page";
+
+/// The longest resource looked at, in bytes.
+const RESOURCE_BYTES_MAX: usize = 1024;
+/// The most `rel` parameters in one query.
+const RELS_MAX: usize = 16;
+
+/// A well-formed query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The handle that the resource names, if it is one of this server's form.
+    pub handle: Option<Handle>,
+    /// The wanted link relations; empty: all.
+    pub rels: Vec<String>,
+}
+
+/// The query is not one of RFC 7033 section 4.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadQuery {
+    /// A `%` is not followed by two hex digits, or the decoded text is not UTF-8.
+    #[error("the query is not percent-encoded UTF-8")]
+    Encoding,
+    /// There is no `resource`, or more than one.
+    #[error("give exactly one resource, such as ?resource=acct:alice@example.org")]
+    NotOneResource,
+    /// The resource is not a URI.
+    #[error("resource is not a URI such as acct:alice@example.org")]
+    NotAUri,
+    /// Longer, or with more `rel`s, than anybody needs.
+    #[error("the query is too long")]
+    TooLong,
+}
+
+impl Query {
+    /// Reads the raw query of a request to `server`, which is also reached as `public_urls`.
+    pub fn parse(raw: &str, server: &ServerName, public_urls: &[BaseUrl]) -> Result<Self, BadQuery> {
+        let (mut resource, mut rels) = (None, Vec::new());
+        for pair in raw.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            match name.as_str() {
+                "resource" if resource.is_some() => return Err(BadQuery::NotOneResource),
+                "resource" => resource = Some(value),
+                "rel" if rels.len() == RELS_MAX => return Err(BadQuery::TooLong),
+                "rel" => rels.push(value),
+                _ => {}
+            }
+        }
+        let resource = resource.filter(|text| !text.is_empty()).ok_or(BadQuery::NotOneResource)?;
+        if resource.len() > RESOURCE_BYTES_MAX {
+            return Err(BadQuery::TooLong);
+        }
+        Ok(Self { handle: named_handle(&resource, server, public_urls)?, rels })
+    }
+
+    fn wants(&self, rel: &str) -> bool {
+        self.rels.is_empty() || self.rels.iter().any(|wanted| wanted == rel)
+    }
+}
+
+/// Percent-decoding of RFC 3986: unlike in forms, `+` is a plus.
+fn decode(text: &str) -> Result<String, BadQuery> {
+    let bytes = text.as_bytes();
+    let is_escape = |at: usize| {
+        bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit)
+            && bytes.get(at + 2).is_some_and(u8::is_ascii_hexdigit)
+    };
+    if bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !is_escape(at)) {
+        return Err(BadQuery::Encoding);
+    }
+    percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| BadQuery::Encoding)
+}
+
+/// The handle in `acct:handle@server` or `https://server/@handle`; scheme and host are compared without case.
+fn named_handle(
+    resource: &str,
+    server: &ServerName,
+    public_urls: &[BaseUrl],
+) -> Result<Option<Handle>, BadQuery> {
+    let (scheme, rest) = resource.split_once(':').ok_or(BadQuery::NotAUri)?;
+    if !is_scheme(scheme)
+        || rest.is_empty()
+        || resource.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Err(BadQuery::NotAUri);
+    }
+    let handle = if scheme.eq_ignore_ascii_case("acct") {
+        rest.rsplit_once('@')
+            .filter(|(_, host)| host.eq_ignore_ascii_case(server.as_str()))
+            .map(|(user, _)| user)
+    } else {
+        profile_handle(resource, server, public_urls)
+    };
+    // The user part of an acct URI may itself be escaped (RFC 7565 section 7).
+    Ok(handle.and_then(|handle| decode(handle).ok()?.parse().ok()))
+}
+
+/// The handle in a profile page's address. Both the server's name and its public URLs lead there.
+fn profile_handle<'a>(resource: &'a str, server: &ServerName, public_urls: &[BaseUrl]) -> Option<&'a str> {
+    let after = |base: &str| {
+        let (head, tail) = resource.split_at_checked(base.len())?;
+        head.eq_ignore_ascii_case(base).then_some(tail)?.strip_prefix("/@")
+    };
+    let own = BaseUrl::https(server);
+    std::iter::once(&own).chain(public_urls).find_map(|base| after(base.as_str()))
+}
+
+/// RFC 3986 section 3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+/// A JSON Resource Descriptor (RFC 7033 section 4.4).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Jrd {
+    /// `acct:alice@example.org`.
+    subject: String,
+    /// The primary key and the profile page.
+    aliases: Vec<String>,
+    /// The primary key again, by name.
+    properties: std::collections::BTreeMap<&'static str, String>,
+    /// Where more is found.
+    links: Vec<Link>,
+}
+
+/// A link of a [`Jrd`].
+#[derive(Debug, Serialize, ToSchema)]
+struct Link {
+    rel: &'static str,
+    #[serde(rename = "type")]
+    media_type: &'static str,
+    href: String,
+}
+
+/// Describes the holder of `record`; `public_url` is where this server is reached.
+pub fn describe(record: &Record, public_url: &BaseUrl, query: &Query) -> Jrd {
+    let handle = &record.handle; // needs no escaping: a-z 0-9 _ -
+    let profile = format!("{public_url}/@{handle}");
+    let links = [
+        Link { rel: REL_SELF, media_type: "application/json", href: format!("{public_url}/v1/u/{handle}") },
+        Link { rel: REL_SIGCHAIN, media_type: "application/jsonl", href: record.sigchain_url.clone() },
+        Link { rel: REL_PROFILE_PAGE, media_type: "text/html", href: profile.clone() },
+    ];
+    Jrd {
+        subject: format!("acct:{}", record.fqhn),
+        aliases: vec![record.primary.to_string(), profile],
+        properties: [(PROPERTY_PRIMARY, record.primary.to_string())].into(),
+        links: links.into_iter().filter(|link| query.wants(link.rel)).collect(),
+    }
+}
