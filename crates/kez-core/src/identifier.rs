@@ -85,16 +85,20 @@ fn normal_value(system: &str, value: &str) -> Result<String, BadIdentifier> {
     })
 }
 
-/// The 32 bytes of `npub1…` (NIP-19: bech32 of BIP-173, not bech32m), lower case only.
+/// What a nostr key's text starts with (NIP-19).
+const NPUB: bech32::Hrp = bech32::Hrp::parse_unchecked("npub");
+
+/// The 32 bytes of `npub1…` (NIP-19: bech32 of BIP-173, not bech32m), in the one spelling that [`encode_npub`] gives:
+/// lower case, padding bits zero.
 fn decode_npub(text: &str) -> Result<[u8; 32], BadIdentifier> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(BadIdentifier);
-    }
     let checked = CheckedHrpstring::new::<Bech32>(text).map_err(|_| BadIdentifier)?;
-    if checked.hrp().as_str() != "npub" {
-        return Err(BadIdentifier);
-    }
-    checked.byte_iter().collect::<Vec<u8>>().try_into().map_err(|_| BadIdentifier)
+    let key = checked.byte_iter().collect::<Vec<u8>>().try_into().map_err(|_| BadIdentifier)?;
+    if encode_npub(&key).as_deref() == Some(text) { Ok(key) } else { Err(BadIdentifier) }
+}
+
+/// `None` cannot happen: 32 bytes are within the length of bech32.
+fn encode_npub(key: &[u8; 32]) -> Option<String> {
+    bech32::encode::<Bech32>(NPUB, key).ok()
 }
 
 impl FromStr for PrimaryKey {
@@ -113,8 +117,7 @@ impl fmt::Display for PrimaryKey {
         match self {
             Self::Ed25519(key) => key.fmt(f),
             Self::Nostr(key) => {
-                let npub = bech32::encode::<Bech32>(bech32::Hrp::parse_unchecked("npub"), key);
-                write!(f, "nostr:{}", npub.map_err(|_| fmt::Error)?)
+                write!(f, "nostr:{}", encode_npub(key).ok_or(fmt::Error)?)
             }
         }
     }
