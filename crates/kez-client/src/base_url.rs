@@ -37,7 +37,12 @@ impl BaseUrl {
 
     /// Whether calls cross a network without encryption: plain http to another machine than this one.
     pub fn is_exposed(&self) -> bool {
-        self.0.scheme() == "http" && !self.is_loopback()
+        !self.is_https() && !self.is_loopback()
+    }
+
+    /// Whether the server proves its name by a certificate.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// The host without port, as it stands in the URL.
