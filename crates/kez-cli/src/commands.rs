@@ -1,0 +1,74 @@
+//! One module per command: fetch, decide, store, report.
+
+mod completions;
+mod identity;
+mod register;
+mod whois;
+
+use kez_client::{BaseUrl, HomeServer, ServerInfo};
+use kez_core::Phrase;
+
+use crate::ask;
+use crate::cli::Command;
+use crate::error::CliError;
+use crate::home::{Home, HomeError, KnownServer};
+use crate::output::Output;
+use crate::seed_file::{SeedFile, SeedFileError};
+
+/// Runs a command.
+pub(crate) fn run(command: Command, output: &Output) -> Result<(), CliError> {
+    match command {
+        Command::Identity(command) => identity::run(&command, &home()?, output),
+        Command::Register(args) => on_network(register::run(args, &home()?, output)),
+        Command::Whois(args) => on_network(whois::run(args, &home()?, output)),
+        Command::Completions(args) => completions::run(&args, output),
+    }
+}
+
+fn home() -> Result<Home, HomeError> {
+    Home::locate(|name| std::env::var_os(name))
+}
+
+/// One thread is enough: a command waits for one answer at a time.
+fn on_network(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    runtime.block_on(command)
+}
+
+/// The identity's phrase, and with it the seed; asks for the passphrase where one is needed.
+fn open(identity: &SeedFile, home: &Home) -> Result<Phrase, CliError> {
+    let passphrase = identity.is_sealed().then(ask::passphrase).transpose()?;
+    let opened = identity.open(passphrase.as_ref());
+    opened.map_err(|source: SeedFileError| HomeError::SeedFile { path: home.seed_path(), source }.into())
+}
+
+/// A home server that is ready to be asked, with its name.
+struct Chosen {
+    home_server: HomeServer,
+    info: ServerInfo,
+}
+
+/// The server at the URL that was named, else the remembered one; asks it who it is.
+async fn choose(named: Option<BaseUrl>, home: &Home, output: &Output) -> Result<Chosen, CliError> {
+    let url = match named {
+        Some(url) => url,
+        None => remembered(home)?.ok_or(CliError::NoServer)?.url,
+    };
+    let home_server = connect(url, output)?;
+    let info = home_server.server_info().await?;
+    Ok(Chosen { home_server, info })
+}
+
+fn remembered(home: &Home) -> Result<Option<KnownServer>, HomeError> {
+    Ok(home.memory()?.home_server)
+}
+
+/// A client for `url`, with a warning where everybody on the way can listen.
+fn connect(url: BaseUrl, output: &Output) -> Result<HomeServer, CliError> {
+    if url.is_exposed() {
+        let warning = format!("{url} is not encrypted: anybody on the way can read and change what is said");
+        output.warn("plain_http", &warning);
+    }
+    Ok(HomeServer::new(url)?)
+}

@@ -1,0 +1,167 @@
+//! `kez register`.
+
+use std::time::Duration;
+
+use kez_client::{ClientError, HomeServer, Invite, Problem, Registered, RegistrationPolicy};
+use kez_core::{Envelope, EnvelopeError, Fqhn, Record, Registration, Seed, Timestamp, Verified};
+use serde::Serialize;
+
+use super::{Chosen, choose, open};
+use crate::ask;
+use crate::cli::Register;
+use crate::error::{CliError, Refused};
+use crate::home::{Account, Home, HomeError, KnownServer, Memory};
+use crate::output::{Output, Page, Report};
+use crate::system;
+
+/// How often one registration is sent when no answer comes.
+const ATTEMPTS_MAX: u32 = 3;
+/// The longest wait before the second attempt, in milliseconds; three times as long before each further one.
+const WAIT_MS_FIRST_MAX: u64 = 500;
+/// Refusals behind which an earlier registration of ours may stand, whose answer was lost.
+const CODES_PERHAPS_OURS: [&str; 4] = ["handle_taken", "key_taken", "registration_closed", "invite_required"];
+
+/// Takes a handle and remembers the home server.
+pub(super) async fn run(args: Register, home: &Home, output: &Output) -> Result<(), CliError> {
+    let identity = home.identity()?;
+    let given_invite = ask::given_invite(args.invite_file.as_deref())?;
+    let chosen = choose(args.server, home, output).await?;
+    let seed = open(&identity, home)?.seed();
+    let invite = invite(given_invite, chosen.info.registration)?;
+
+    let address = Fqhn::new(args.handle, chosen.info.server.clone());
+    let signed = sign(&address, &seed, system::now())?;
+    let registered = match send(&signed, &chosen.home_server, invite.as_ref(), output).await {
+        Ok(registered) => registered,
+        Err(error) => earlier(error, &signed, &address, &chosen.home_server).await?,
+    };
+    if let Err(error) = remember(&registered.record, &chosen, home) {
+        output.warn("not_remembered", &format!("{error}; name the server again next time"));
+    }
+    output.report(&Accepted::new(registered, &chosen))
+}
+
+/// The invite that was handed over, else one that is asked for where the server wants it.
+fn invite(given: Option<Invite>, policy: RegistrationPolicy) -> Result<Option<Invite>, CliError> {
+    match given {
+        None if policy == RegistrationPolicy::Invite => Ok(ask::typed_invite()?),
+        given => Ok(given),
+    }
+}
+
+fn sign(address: &Fqhn, seed: &Seed, now: Timestamp) -> Result<Verified<Registration>, EnvelopeError> {
+    let registration =
+        Registration { handle: address.handle().to_string(), server: address.server().to_string() };
+    Envelope::sign(&registration, seed, now)?.verify()
+}
+
+/// Sends the same bytes until an answer comes. The server accepts them once, so a lost answer does no harm.
+async fn send(
+    signed: &Verified<Registration>,
+    server: &HomeServer,
+    invite: Option<&Invite>,
+    output: &Output,
+) -> Result<Registered, CliError> {
+    let mut attempt = 1;
+    loop {
+        match server.register(signed, invite).await {
+            Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {
+                output.warn("retry", &format!("{error}; trying again"));
+                tokio::time::sleep(wait(attempt, *system::random()?)).await;
+                attempt += 1;
+            }
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+/// Half to all of the attempt's longest wait, so that clients which lost a server together do not return together.
+fn wait(attempt: u32, chance: [u8; 1]) -> Duration {
+    let wait_ms_max = WAIT_MS_FIRST_MAX * 3_u64.pow(attempt - 1);
+    let [chance] = chance;
+    Duration::from_millis(wait_ms_max / 2 + wait_ms_max / 2 * u64::from(chance) / 255)
+}
+
+/// A refusal is no failure when this key holds the wanted handle already.
+async fn earlier(
+    error: CliError,
+    signed: &Verified<Registration>,
+    address: &Fqhn,
+    server: &HomeServer,
+) -> Result<Registered, CliError> {
+    let CliError::Client(ClientError::Refused(problem)) = error else { return Err(error) };
+    if CODES_PERHAPS_OURS.contains(&problem.code.as_str()) {
+        match server.by_primary(signed.primary(), address.server()).await? {
+            Some(record) if record.fqhn == *address => return Ok(Registered { record, already: true }),
+            Some(record) => return Err(CliError::HoldsAnother { held: record.fqhn }),
+            None => {}
+        }
+    }
+    Err(refused(*problem, signed, address))
+}
+
+fn refused(problem: Problem, signed: &Verified<Registration>, address: &Fqhn) -> CliError {
+    let (address, signed_at) = (address.clone(), signed.created_at());
+    CliError::Refused(Box::new(Refused { problem, address, signed_at }))
+}
+
+fn remember(record: &Record, chosen: &Chosen, home: &Home) -> Result<(), HomeError> {
+    let known = KnownServer { url: chosen.home_server.url().clone(), server: chosen.info.server.clone() };
+    let account = Account { address: record.fqhn.clone(), primary: record.primary };
+    home.remember(&Memory { home_server: Some(known), account: Some(account) })
+}
+
+/// An accepted registration.
+#[derive(Serialize)]
+struct Accepted {
+    address: Fqhn,
+    already: bool,
+    server_url: String,
+    record: Record,
+}
+
+impl Accepted {
+    fn new(registered: Registered, chosen: &Chosen) -> Self {
+        Self {
+            address: registered.record.fqhn.clone(),
+            already: registered.already,
+            server_url: chosen.home_server.url().to_string(),
+            record: registered.record,
+        }
+    }
+}
+
+impl Report for Accepted {
+    fn print(&self, page: &mut Page) {
+        let address = page.bold(&self.address);
+        if self.already {
+            page.line(format_args!("You have {address} already. Nothing has changed.\n"));
+        } else {
+            page.line(format_args!("Welcome! You are {address}.\n"));
+        }
+        page.line(format_args!("Others find you with\n  kez whois {}\n", self.address));
+        page.line(format_args!("kez asks {} from now on, unless --server names another.", self.server_url));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_differ() {
+        let wait_ms = |attempt, chance| wait(attempt, [chance]).as_millis();
+        assert_eq!((wait_ms(1, 0), wait_ms(1, 255)), (250, 500));
+        assert_eq!((wait_ms(2, 0), wait_ms(2, 255)), (750, 1500));
+    }
+
+    #[test]
+    fn what_is_signed_is_the_published_registration() {
+        let seed = Seed::from_bytes([0x42; 32]);
+        let at = "2026-05-25T03:00:00Z".parse().unwrap();
+        let signed = sign(&"tudisco@kez.lat".parse().unwrap(), &seed, at).unwrap();
+        assert!(
+            signed.canonical().contains("fe510f5cfe2e137cf49fb48a86335c335f35029cec2796052bd36b225703f225")
+        );
+    }
+}

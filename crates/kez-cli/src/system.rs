@@ -1,0 +1,30 @@
+//! This machine's clock and randomness. Everything else takes `now` and random bytes as arguments.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kez_core::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::error::CliError;
+
+/// The time by this machine's clock, in whole seconds. A clock before 1970 counts as 1970: the server then says by
+/// how much it is wrong.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock; the rest takes `now`")]
+pub(crate) fn now() -> Timestamp {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    Timestamp::from_unix(seconds, 0).unwrap_or_else(unix_epoch)
+}
+
+fn unix_epoch() -> Timestamp {
+    // invariant: 1970 lies between the years 0001 and 9999.
+    Timestamp::from_unix(0, 0).expect("the epoch is a timestamp")
+}
+
+/// `N` bytes that nobody can guess, from the operating system.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws random bytes; the rest takes them")]
+pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, CliError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut()).map_err(CliError::NoRandomness)?;
+    Ok(bytes)
+}
