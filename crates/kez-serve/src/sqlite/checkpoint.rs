@@ -54,7 +54,9 @@ impl Checkpointer {
     pub(super) fn start(path: &Path, options: &Options, page_bytes: u64) -> Result<Self, OpenError> {
         let frames = |bytes: u64| (bytes / (page_bytes + FRAME_HEADER_BYTES)).max(1);
         let bounds = Bounds { soft: frames(options.wal_soft_bytes), hard: frames(options.wal_hard_bytes) };
-        let conn = connection::open_writer(path, options).map_err(OpenError::sqlite(path))?;
+        // A checkpoint copies without the page cache.
+        let lean = Options { writer_cache_kib: options.reader_cache_kib, ..*options };
+        let conn = connection::open_writer(path, &lean).map_err(OpenError::sqlite(path))?;
         let (wake, woken) = sync_channel(1);
         let (finished, done) = sync_channel(1);
         let run = move || copy_when_woken(&conn, &woken, &finished);
@@ -98,12 +100,18 @@ impl Checkpointer {
             (self.passive_from, self.restart_from) = (self.bounds.soft, self.bounds.hard); // it started over
         }
         self.last_written = wal.written;
-        if wal.written >= self.restart_from {
+        let due = wal.written >= self.restart_from;
+        if self.is_overdue(wal) || due && self.rest_is_small(wal) {
             self.restart(conn, wal);
-        } else if wal.written >= self.passive_from {
+        } else if due || wal.written >= self.passive_from {
             self.passive_from = wal.written + self.bounds.soft;
             self.running = self.wake.try_send(()).is_ok();
         }
+    }
+
+    /// Whether a restart would be short; if not, a passive checkpoint goes before it.
+    fn rest_is_small(&self, wal: &Wal) -> bool {
+        wal.written.saturating_sub(wal.copied) <= self.bounds.soft
     }
 
     fn is_overdue(&self, wal: &Wal) -> bool {

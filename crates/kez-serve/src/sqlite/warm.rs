@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::fs::{Advice, fadvise};
@@ -15,48 +14,51 @@ use super::error::OpenError;
 /// Bytes asked for at once; small, because the buffer counts as memory of the process.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// The warm-up and the file it reads.
+/// The file being read ahead.
 ///
 /// POSIX drops all record locks a process has on a file when it closes *any* descriptor of it. SQLite's locks are such
-/// locks, so this descriptor may only be closed after every connection: the writer thread holds this value until then.
+/// locks, so this descriptor may only be closed after every connection; the writer thread sees to it.
 pub(super) struct Warmth {
-    file: Option<File>,
-    stopped: AtomicBool,
+    file: Mutex<Option<File>>,
 }
 
 impl Warmth {
-    /// Starts the reading thread, which ends by itself.
+    /// Starts the reading thread, which ends by itself after `bytes_max`, at the end of the file or when closed.
     pub(super) fn start(path: &Path, bytes_max: u64) -> Result<Arc<Self>, OpenError> {
-        let failed = OpenError::io;
-        let file = if bytes_max > 0 { Some(File::open(path).map_err(failed(path))?) } else { None };
-        let warmth = Arc::new(Self { file, stopped: AtomicBool::new(false) });
-        if warmth.file.is_some() {
-            let warmth = Arc::clone(&warmth);
-            let run = move || {
-                if let Err(error) = warmth.read(bytes_max) {
-                    tracing::debug!(%error, "the database was not read ahead");
-                }
-            };
-            thread::Builder::new().name("db-warm".into()).spawn(run).map_err(failed(path))?;
+        if bytes_max == 0 {
+            return Ok(Arc::new(Self { file: Mutex::new(None) }));
         }
+        let file = File::open(path).map_err(OpenError::io(path))?;
+        let _ = fadvise(&file, 0, None, Advice::Sequential); // a hint: without it the same happens, slower
+        let warmth = Arc::new(Self { file: Mutex::new(Some(file)) });
+        let reading = Arc::clone(&warmth);
+        let run = move || {
+            if let Err(error) = reading.read(bytes_max) {
+                tracing::debug!(%error, "the database was not read ahead");
+            }
+        };
+        thread::Builder::new().name("db-warm".into()).spawn(run).map_err(OpenError::io(path))?;
         Ok(warmth)
     }
 
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Ends the reading and closes the file; to be called after the last connection is closed.
+    pub(super) fn close(&self) {
+        drop(self.file().take());
     }
 
     fn read(&self, bytes_max: u64) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        fadvise(file, 0, None, Advice::Sequential)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut offset = 0;
-        while offset < bytes_max && !self.stopped.load(Ordering::Relaxed) {
-            match file.read_at(&mut chunk, offset)? {
+        while offset < bytes_max {
+            match self.file().as_ref().map_or(Ok(0), |file| file.read_at(&mut chunk, offset))? {
                 0 => break,
                 count => offset += count as u64,
             }
         }
         Ok(())
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

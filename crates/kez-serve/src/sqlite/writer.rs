@@ -144,7 +144,8 @@ impl Writer {
         let run = move || {
             running.serve();
             running.finish(&readers);
-            drop((warmth, lock));
+            warmth.close();
+            drop(lock);
             let _ = finished.send(());
         };
         let thread = thread::Builder::new().name("db-writer".into()).spawn(run);
