@@ -41,7 +41,8 @@ pub(crate) async fn by_handle(
 #[utoipa::path(
     get, path = "/v1/by-primary/{primary}", tag = "registry",
     params(("primary" = String, Path, description = "`ed25519:` and 64 lower-case hex digits, or `nostr:npub1…`",
-            example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12")),
+            example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+            pattern = "^ed25519:[0-9a-f]{64}$")),
     responses(
         (status = 200, body = RecordBody),
         (status = 400, description = "`bad_key`", body = ProblemBody, content_type = "application/problem+json"),

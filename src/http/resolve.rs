@@ -25,7 +25,8 @@ pub(crate) struct Resolved {
 /// The record of a person of any home server, for browsers, which may not ask other origins.
 #[utoipa::path(
     get, path = "/v1/resolve", tag = "registry",
-    params(("resource" = String, Query, description = "Exactly one name", example = "alice@example.org")),
+    params(("resource" = String, Query, description = "Exactly one name", example = "alice@example.org",
+            pattern = "^[a-z0-9][a-z0-9_-]{2,31}@[a-z]([a-z0-9-]{0,20}[a-z0-9])?\\.[a-z]{2,20}$")),
     responses(
         (status = 200, body = Resolved),
         (status = 400, description = "`bad_resource`: not `handle@server`", body = ProblemBody, content_type = "application/problem+json"),

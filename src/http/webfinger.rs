@@ -23,8 +23,8 @@ const FRESH: HeaderValue = HeaderValue::from_static("max-age=300");
 #[utoipa::path(
     get, path = "/.well-known/webfinger", tag = "registry",
     params(
-        ("resource" = String, Query, description = "Exactly one URI", example = "acct:alice@kez.lat"),
-        ("rel" = Option<Vec<String>>, Query, description = "Only links of these relations, at most 16; repeatable"),
+        ("resource" = String, Query, description = "Exactly one URI", example = "acct:alice@kez.lat", pattern = "^[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,500}$"),
+        ("rel" = Option<Vec<String>>, Query, description = "Only links of these relations, at most 16; repeatable", max_items = 16),
     ),
     responses(
         (status = 200, body = Jrd, content_type = "application/jrd+json"),

@@ -73,6 +73,8 @@ pub(crate) fn step(project: &Project, log: &mut Log, full: bool) -> Result<Count
                 // A proxy for the outside world must not see requests to this machine.
                 .env("NO_PROXY", "127.0.0.1")
                 .env("no_proxy", "127.0.0.1")
+                .arg("--config-file")
+                .arg(project.root.join("xtask/schemathesis.toml"))
                 .args(["run", "--no-color", "--checks", "all", "--generation-database", "none"])
                 .args(["--max-examples", if full { EXAMPLES_FULL } else { EXAMPLES }])
                 .args(["--request-timeout", ANSWER_MAX_S, "--seed", &seed.to_string()])
