@@ -1,1 +1,29 @@
-//! Under construction.
+//! What tests of the home server stand on: the real server on a free port, a clock moved by hand, people with fixed
+//! keys, and an oracle that believes nothing it cannot verify.
+//!
+//! ```no_run
+//! # async fn one_key_holds_one_handle() {
+//! use kez_testkit::Net;
+//!
+//! let net = Net::start().await;
+//! let alice = net.actor("alice");
+//! alice.register("alice").await.expect_status(201);
+//! assert_eq!(alice.register("alice2").await.code(), "key_taken");
+//! net.check_registry().await;
+//! # }
+//! ```
+//!
+//! Everything here panics where a test should fail. Every wait has a deadline; nothing sleeps and nothing is tried
+//! twice. A development dependency only: never to be imported by a program.
+
+mod actor;
+mod answer;
+mod client;
+mod net;
+mod oracle;
+
+pub use actor::{Actor, Draft, seed};
+pub use answer::Answer;
+pub use client::{Call, DEADLINE};
+pub use net::{Net, START, Setup};
+pub use oracle::Registry;

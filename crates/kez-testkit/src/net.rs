@@ -1,0 +1,235 @@
+//! A server, its files, its clock, and ways to talk to it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
+use kez_chat_server::store::Store;
+use kez_chat_server::{Outgoing, Server, World};
+use kez_core::{Handle, Timestamp};
+use kez_serve::clock::{Clock, ManualClock};
+use kez_serve::listen::Limits;
+use kez_serve::rng::SystemRng;
+use tokio::time::timeout;
+
+use crate::actor::Actor;
+use crate::answer::Answer;
+use crate::client::{Call, Connections, DEADLINE, raw};
+
+/// When every test begins.
+pub const START: &str = "2026-05-25T03:00:00Z";
+
+/// What a test may change about its server before it starts.
+#[derive(Debug)]
+pub struct Setup {
+    /// The flags. Without a test's change: a free port, files in a temporary folder, `kez.lat`, open registration,
+    /// no rate limit.
+    pub args: ServeArgs,
+    /// Makes what the server asks other servers with, at each start.
+    pub outgoing: fn() -> Outgoing,
+    /// How long and how much one connection may take.
+    pub limits: Limits,
+    /// The folder that goes with the test: for files to be named in flags.
+    pub dir: PathBuf,
+}
+
+/// One real server with everything around it; a clone is the same server.
+#[derive(Clone)]
+pub struct Net {
+    /// Moved by hand; the server's only clock.
+    pub clock: Arc<ManualClock>,
+    connections: Connections,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    setup: Mutex<Setup>,
+    /// `None` while it is being restarted, and after a stop. Dropped before the folder.
+    server: Mutex<Option<Server>>,
+    addr: Mutex<SocketAddr>,
+    _dir: tempfile::TempDir,
+}
+
+impl Net {
+    /// A fresh server on the settings of [`Setup`].
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A fresh server, with changed settings.
+    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
+    pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut setup = Setup::below(dir.path());
+        change(&mut setup);
+        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let server = setup.bind(&clock);
+        let addr = server.addr();
+        let shared = Shared {
+            setup: Mutex::new(setup),
+            server: Mutex::new(Some(server)),
+            addr: Mutex::new(addr),
+            _dir: dir,
+        };
+        Self { clock, connections: Connections::new(), shared: Arc::new(shared) }
+    }
+
+    /// Stops the server and starts another one on the same files, at another port.
+    pub async fn restart(&self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// Stops the server and starts another one on the same files, with changed settings.
+    pub async fn restart_with(&self, change: impl FnOnce(&mut Setup)) {
+        self.stop().await;
+        let mut setup = lock(&self.shared.setup);
+        change(&mut setup);
+        let server = setup.bind(&self.clock);
+        *lock(&self.shared.addr) = server.addr();
+        *lock(&self.shared.server) = Some(server);
+    }
+
+    /// Stops the server; its files stay.
+    pub async fn stop(&self) {
+        let server = lock(&self.shared.server).take().expect("a running server");
+        timeout(DEADLINE, server.shutdown()).await.expect("the server stops in time");
+    }
+
+    /// The person called `name`; whoever asks for a name gets the same key.
+    pub fn actor(&self, name: &str) -> Actor {
+        Actor::new(self, name)
+    }
+
+    /// Where the server listens.
+    pub fn addr(&self) -> SocketAddr {
+        *lock(&self.shared.addr)
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr())
+    }
+
+    /// The name behind the `@`.
+    pub fn server_name(&self) -> String {
+        lock(&self.shared.setup).args.server.to_string()
+    }
+
+    /// The flags the server runs on.
+    pub fn args(&self) -> ServeArgs {
+        lock(&self.shared.setup).args.clone()
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets time pass.
+    pub fn advance_s(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// What the server keeps.
+    pub fn store(&self) -> Arc<dyn Store> {
+        lock(&self.shared.server).as_ref().expect("a running server").store()
+    }
+
+    /// Ends an account, as its holder's deletion will.
+    pub async fn give_up(&self, handle: &str) {
+        let handle: Handle = handle.parse().expect("a handle");
+        assert!(self.store().give_up(&handle).await.expect("the store works"), "nobody holds {handle}");
+    }
+
+    /// A call of any method.
+    pub fn call(&self, method: &str, target: &str) -> Call {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        Call::new(&self.connections, self.addr(), method, target)
+    }
+
+    /// `GET target`.
+    pub async fn get(&self, target: &str) -> Answer {
+        self.call("GET", target).send().await
+    }
+
+    /// `POST target`, to be given a body.
+    pub fn post(&self, target: &str) -> Call {
+        self.call("POST", target)
+    }
+
+    /// `POST /v1/register` with this body.
+    pub async fn register(&self, envelope: impl Into<Bytes>) -> Answer {
+        self.post("/v1/register").json(envelope).send().await
+    }
+
+    /// `POST /v1/register` with each of these bodies, `at_once` under way at any moment; answers in the order of `calls`.
+    pub async fn storm(&self, calls: Vec<Call>, at_once: usize) -> Vec<Answer> {
+        let places = Arc::new(tokio::sync::Semaphore::new(at_once));
+        let tasks: Vec<_> = calls
+            .into_iter()
+            .map(|call| {
+                let places = Arc::clone(&places);
+                tokio::spawn(async move {
+                    let _place = places.acquire().await.expect("never closed");
+                    call.send().await
+                })
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            answers.push(task.await.expect("no call fails"));
+        }
+        answers
+    }
+
+    /// Says exactly `bytes` on a connection of its own; the answers until the server closes it.
+    ///
+    /// Ask for `Connection: close`, or say something that ends the connection.
+    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
+        raw(self.addr(), bytes.as_ref()).await
+    }
+}
+
+impl Setup {
+    fn below(dir: &Path) -> Self {
+        let args = ServeArgs {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            db: dir.join("kez-chat.db"),
+            server: "kez.lat".parse().expect("a server name"),
+            sig_server_url: "http://localhost:7878".parse().expect("a URL"),
+            web_dir: None,
+            public_url: Vec::new(),
+            secret_file: None,
+            trusted_proxy: kez_serve::client_addr::TrustedProxies::default(),
+            rate_limit: Switch::Off,
+            registration: RegistrationMode::Open,
+            sig_bind: SigBind(None),
+        };
+        Self { args, outgoing: Outgoing::new, limits: Limits::default(), dir: dir.to_owned() }
+    }
+
+    fn bind(&self, clock: &Arc<ManualClock>) -> Server {
+        let world = World {
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            rng: Arc::new(SystemRng),
+            outgoing: (self.outgoing)(),
+            limits: self.limits.clone(),
+        };
+        Server::bind(&self.args, world).unwrap_or_else(|error| panic!("the server does not start: {error}"))
+    }
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").field("addr", &self.addr()).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
