@@ -1,1 +1,1 @@
-//! Under construction.
+//! The home server over real HTTP. The tree of these modules is the tree of its URLs.
