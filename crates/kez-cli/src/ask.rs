@@ -73,12 +73,10 @@ pub(crate) fn new_passphrase() -> Result<Passphrase, AskError> {
     if passphrase.is_long_enough() { Ok(passphrase) } else { Err(AskError::TooShort) }
 }
 
-/// A passphrase for a new file, when standard input holds something else unless it is a terminal.
-pub(crate) fn new_passphrase_beside_phrase() -> Result<Passphrase, AskError> {
-    if passphrase_file().is_none() && !io::stdin().is_terminal() {
-        return Err(AskError::TwoSecrets);
-    }
-    new_passphrase()
+/// Fails when standard input, which is no terminal, would have to give words and a passphrase.
+pub(crate) fn refuse_two_secrets() -> Result<(), AskError> {
+    let has_room = passphrase_file().is_some() || io::stdin().is_terminal();
+    if has_room { Ok(()) } else { Err(AskError::TwoSecrets) }
 }
 
 /// The words of a recovery phrase, not yet checked.

@@ -155,12 +155,21 @@ impl From<CliError> for Failure {
                 "name it with --server, for example --server https://kez.lat\n\
                  (kez register remembers it for later)",
             ),
-            CliError::NotFound { who, .. } => {
-                Self::new(Exit::NotFound, "not_found", message).detail("who", who.as_str().into())
-            }
-            CliError::NoRandomness(_) => Self::new(Exit::Other, "no_randomness", message),
+            CliError::NotFound { who, .. } => Self::new(Exit::NotFound, "not_found", message)
+                .help(if who.contains('@') {
+                    "check the spelling, also behind the @"
+                } else {
+                    "it may have a handle on another server: name that with --server"
+                })
+                .detail("who", who.as_str().into()),
+            CliError::NoRandomness(_) => Self::new(Exit::Other, "no_randomness", message)
+                .help("nothing was changed; the operating system is at fault"),
             CliError::Signing(_) => Self::new(Exit::Other, "internal", message).help("please report this"),
-            CliError::Stdout(_) | CliError::Runtime(_) => Self::new(Exit::Other, "io", message),
+            CliError::Stdout(_) => {
+                Self::new(Exit::Other, "io", message).help("check where the output of kez goes")
+            }
+            CliError::Runtime(_) => Self::new(Exit::Other, "io", message)
+                .help("check the limits of your user (open files, memory)"),
         }
     }
 }
@@ -222,7 +231,7 @@ fn ask(error: &AskError, message: &str) -> Failure {
         AskError::Nothing { .. } => other("no_input").help(
             "type it when asked, or give it on standard input (a passphrase also by KEZ_PASSPHRASE_FILE)",
         ),
-        AskError::Io { .. } | AskError::File { .. } => other("io"),
+        AskError::Io { .. } | AskError::File { .. } => other("io").help("check the file and its permissions"),
         AskError::Differ => other("passphrases_differ").help("nothing was changed; try again"),
         AskError::TooShort => {
             other("passphrase_too_short").help("nothing was changed; four random words are good")
@@ -262,7 +271,7 @@ fn refused(problem: &Problem, message: String) -> Failure {
             failure.help(format!("try again in {}", duration(wait_s))).detail("retry_after_s", wait_s.into())
         }
         (None, 500..) => failure.help("the trouble is on the server's side: try again later"),
-        _ => failure,
+        _ => failure.help("tell whoever runs the server, or update kez"),
     }
 }
 
@@ -281,8 +290,8 @@ fn registration(refused_: &Refused, message: String) -> Failure {
             .detail("server_time", json!(problem.server_time)),
         "registration_closed" => failure.help("ask whoever runs it, or choose another home server"),
         "invite_required" => failure.help(
-            "ask whoever runs the server for an invite, then either\n\
-             kez register … --invite-file FILE   or   KEZ_INVITE=… kez register …",
+            "ask whoever runs the server for an invite, then type it when asked,\n\
+             or put it in a file: --invite-file FILE",
         ),
         _ => failure,
     }

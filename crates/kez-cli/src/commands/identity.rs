@@ -7,7 +7,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::open;
-use crate::ask::{self, AskError};
+use crate::ask;
 use crate::cli::{Identity, New, Restore, Show, Storing};
 use crate::error::CliError;
 use crate::home::{Former, Home, HomeError};
@@ -37,9 +37,11 @@ fn new(args: &New, home: &Home) -> Result<Made, CliError> {
 
 fn restore(args: &Restore, home: &Home) -> Result<Stored, CliError> {
     refuse_overwriting(&args.storing, home)?;
-    let ask_passphrase: fn() -> Result<Passphrase, AskError> = ask::new_passphrase_beside_phrase;
-    let passphrase = args.storing.passphrase.then(ask_passphrase).transpose()?;
+    if args.storing.passphrase {
+        ask::refuse_two_secrets()?;
+    }
     let phrase: Phrase = ask::recovery_phrase()?.parse()?;
+    let passphrase = args.storing.passphrase.then(ask::new_passphrase).transpose()?;
     store(&phrase, passphrase.as_ref(), args.storing.force, home)
 }
 

@@ -70,7 +70,11 @@ async fn send(
                 tokio::time::sleep(wait(attempt, *system::random()?)).await;
                 attempt += 1;
             }
-            answer => return Ok(answer?),
+            Ok(answer) => {
+                // What a resent registration finds there already is its own first attempt.
+                return Ok(Registered { already: answer.already && attempt == 1, ..answer });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }
