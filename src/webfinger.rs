@@ -143,12 +143,15 @@ pub struct Jrd {
     links: Vec<Link>,
 }
 
-/// A link of a [`Jrd`].
+/// A link of a resource descriptor.
 #[derive(Debug, Serialize, ToSchema)]
 struct Link {
+    /// What stands there, by the names of SPEC "WebFinger".
     rel: &'static str,
+    /// The media type of it.
     #[serde(rename = "type")]
     media_type: &'static str,
+    /// Where it stands.
     href: String,
 }
 

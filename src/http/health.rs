@@ -15,11 +15,13 @@ use crate::store::StoreHealth;
 /// The program runs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health<'a> {
+    /// `ok`.
     #[schema(example = "ok")]
     status: &'static str,
     /// The name behind the `@`.
     #[schema(example = "kez.lat")]
     server: &'a str,
+    /// Of the program.
     #[schema(example = "0.1.0")]
     version: &'static str,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Readiness {
 }
 
 /// The program runs; says nothing about whether it can do its work.
-#[utoipa::path(get, path = "/v1/healthz", tag = "server", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/v1/healthz", tag = "server", responses((status = 200, description = "It runs", body = Health)))]
 pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
     let server = app.server().as_str();
     Json(Health { status: "ok", server, version: env!("CARGO_PKG_VERSION") }).into_response()
@@ -44,7 +46,8 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
 /// Whether requests should be sent here: 503 with reasons while the server stops or its store takes no writes.
 #[utoipa::path(
     get, path = "/v1/readyz", tag = "server",
-    responses((status = 200, body = Readiness), (status = 503, body = Readiness))
+    responses((status = 200, description = "Send requests", body = Readiness),
+              (status = 503, description = "Send none, with reasons", body = Readiness))
 )]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let reasons = reasons(&app);

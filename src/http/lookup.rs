@@ -20,7 +20,7 @@ type Param = Result<Path<String>, PathRejection>;
     get, path = "/v1/u/{handle}", tag = "registry",
     params(("handle" = String, Path, description = "Without `@` and server", example = "alice")),
     responses(
-        (status = 200, body = RecordBody),
+        (status = 200, description = "By the word of this server", body = RecordBody),
         (status = 404, description = "`not_found`: nobody holds it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
@@ -44,7 +44,7 @@ pub(crate) async fn by_handle(
             example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
             pattern = "^ed25519:[0-9a-f]{64}$")),
     responses(
-        (status = 200, body = RecordBody),
+        (status = 200, description = "By the word of this server", body = RecordBody),
         (status = 400, description = "`bad_key`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: it holds no handle here", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),

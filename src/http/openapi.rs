@@ -48,6 +48,10 @@ pub(crate) fn render(document: &Value) -> String {
             html.push_str(&operation_article(path, method, operation));
         }
     }
+    html.push_str("<h2>Shapes</h2>");
+    for (name, schema) in members(&document["components"]["schemas"]) {
+        html.push_str(&shape_article(name, schema));
+    }
     html.push_str("</main></body></html>\n");
     html
 }
@@ -65,10 +69,41 @@ fn operation_article(path: &str, method: &str, operation: &Value) -> String {
     }
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     html.push_str(&table("Parameters", parameters.map(|p| (text(&p["name"]), text(&p["description"])))));
-    let responses = members(&operation["responses"]);
-    html.push_str(&table("Answers", responses.map(|(status, r)| (escape(status), text(&r["description"])))));
+    if let Some(shape) = shape_name(&operation["requestBody"]) {
+        let _ = write!(html, "<p>Body: <a href=\"#{shape}\">{shape}</a></p>");
+    }
+    let answers =
+        members(&operation["responses"]).map(|(status, answer)| (escape(status), answer_words(answer)));
+    html.push_str(&table("Answers", answers));
     html.push_str("</article>");
     html
+}
+
+fn answer_words(answer: &Value) -> String {
+    let words = text(&answer["description"]);
+    match shape_name(answer).filter(|shape| shape != "Problem") {
+        Some(shape) => format!("<a href=\"#{shape}\">{shape}</a> {words}"),
+        None => words,
+    }
+}
+
+fn shape_article(name: &str, schema: &Value) -> String {
+    let properties = members(&schema["properties"]);
+    format!(
+        "<article><h3 id=\"{name}\">{name}</h3><p>{what}</p>{table}</article>",
+        name = escape(name),
+        what = text(&schema["description"]),
+        table = table(
+            "Members",
+            properties.map(|(name, property)| (escape(name), text(&property["description"])))
+        ),
+    )
+}
+
+/// The name of the schema of a request body or an answer.
+fn shape_name(message: &Value) -> Option<String> {
+    let (_, content) = members(&message["content"]).next()?;
+    Some(escape(content["schema"]["$ref"].as_str()?.rsplit('/').next()?))
 }
 
 fn table(caption: &str, rows: impl Iterator<Item = (String, String)>) -> String {

@@ -28,7 +28,7 @@ pub(crate) struct Resolved {
     params(("resource" = String, Query, description = "Exactly one name", example = "alice@example.org",
             pattern = "^[a-z0-9][a-z0-9_-]{2,31}@[a-z]([a-z0-9-]{0,20}[a-z0-9])?\\.[a-z]{2,20}$")),
     responses(
-        (status = 200, body = Resolved),
+        (status = 200, description = "By the word of that server", body = Resolved),
         (status = 400, description = "`bad_resource`: not `handle@server`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: that server knows nobody by the name", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),

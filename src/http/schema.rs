@@ -43,10 +43,13 @@ pub(super) struct RegistrationEnvelopeBody {
 /// "I, the primary key, take this handle on this server."
 #[derive(ToSchema)]
 pub(super) struct RegistrationPayload {
+    /// `kez.chat.handle_registration`.
     #[schema(example = "kez.chat.handle_registration")]
     r#type: String,
+    /// 1.
     #[schema(example = 1)]
     version: i64,
+    /// The key that signs.
     #[schema(
         example = "ed25519:2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
         pattern = "^ed25519:[0-9a-f]{64}$"
@@ -55,8 +58,10 @@ pub(super) struct RegistrationPayload {
     /// UTC, at most 300 seconds from the server's time.
     #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
     created_at: String,
+    /// The wanted handle.
     #[schema(example = "alice")]
     handle: String,
+    /// The name of this server.
     #[schema(example = "kez.lat")]
     server: String,
 }
@@ -65,6 +70,7 @@ pub(super) struct RegistrationPayload {
 #[derive(ToSchema)]
 #[schema(as = Signature)]
 pub(super) struct SignatureBody {
+    /// `ed25519-sha512-jcs`.
     #[schema(example = "ed25519-sha512-jcs")]
     alg: String,
     /// The same key as `payload.primary`.

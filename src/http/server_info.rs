@@ -17,6 +17,7 @@ pub(crate) struct ServerInfo<'a> {
     /// The name behind the `@`; registrations are signed for it.
     #[schema(example = "kez.lat")]
     server: &'a str,
+    /// Of the program.
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// Where this server is reached.
@@ -26,6 +27,7 @@ pub(crate) struct ServerInfo<'a> {
     registration: &'static str,
     /// Where its people publish their sigchains.
     sig_server_url: &'a str,
+    /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
     #[schema(format = DateTime)]
@@ -35,15 +37,18 @@ pub(crate) struct ServerInfo<'a> {
 /// Bounds of single requests.
 #[derive(Serialize, ToSchema)]
 struct LimitsInfo {
+    /// The shortest handle.
     handle_bytes_min: usize,
+    /// The longest handle.
     handle_bytes_max: usize,
+    /// The longest body of a registration.
     registration_bytes_max: usize,
     /// How far `created_at` may lie from the server's clock.
     clock_skew_max_s: u32,
 }
 
 /// What a client has to know before it starts.
-#[utoipa::path(get, path = "/v1/server", tag = "server", responses((status = 200, body = ServerInfo)))]
+#[utoipa::path(get, path = "/v1/server", tag = "server", responses((status = 200, description = "Its name, addresses, rules and time", body = ServerInfo)))]
 pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
     Json(ServerInfo {
         server: app.server().as_str(),

@@ -27,7 +27,7 @@ const FRESH: HeaderValue = HeaderValue::from_static("max-age=300");
         ("rel" = Option<Vec<String>>, Query, description = "Only links of these relations, at most 16; repeatable", max_items = 16),
     ),
     responses(
-        (status = 200, body = Jrd, content_type = "application/jrd+json"),
+        (status = 200, description = "A resource descriptor (RFC 7033 section 4.4)", body = Jrd, content_type = "application/jrd+json"),
         (status = 304, description = "Unchanged since the ETag of If-None-Match"),
         (status = 400, description = "`bad_resource`: missing, repeated or not a URI", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: not a person of this server", body = ProblemBody, content_type = "application/problem+json"),
