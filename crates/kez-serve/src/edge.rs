@@ -1,6 +1,7 @@
 //! What every request meets first and every response last: identity, refusals, panics, CORS, the access log.
 
 mod request_id;
+mod route;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -8,8 +9,6 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::MatchedPath;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::header::{
@@ -22,12 +21,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Vers
 use tower::Service as _;
 
 use self::request_id::RequestIds;
+use self::route::Route;
 use crate::client_addr::TrustedProxies;
 use crate::listen::Flaw;
 use crate::problem::{Cause, PROBLEM_JSON, Problem};
 use crate::rng::Rng;
 
 pub use self::request_id::RequestId;
+pub(crate) use self::route::NoteRoute;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -208,7 +209,7 @@ impl Call {
 
     fn log(&self, response: &Response) {
         let status = response.status().as_u16();
-        let route = || response.extensions().get::<Route>().map_or("", |route| route.0.as_str());
+        let route = || response.extensions().get().map_or("", Route::as_str);
         if status >= 500
             && let Some(Cause(cause)) = response.extensions().get()
         {
@@ -222,22 +223,6 @@ impl Call {
             duration_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX), "request answered"
         );
     }
-}
-
-/// The pattern a request's path matched, such as `/v1/u/{name}`: says what was called and not about whom.
-#[derive(Debug, Clone)]
-struct Route(MatchedPath);
-
-/// `router`, with the pattern of each answer noted on it for the log.
-pub(crate) fn noting_routes(router: Router) -> Router {
-    router.layer(from_fn(async |request: Request<Body>, next: Next| {
-        let route = request.extensions().get::<MatchedPath>().cloned().map(Route);
-        let mut response = next.run(request).await;
-        if let Some(route) = route {
-            response.extensions_mut().insert(route);
-        }
-        response
-    }))
 }
 
 fn malformed(detail: &'static str) -> Problem {

@@ -38,7 +38,7 @@ use self::slots::{Full, Slot, Slots};
 use self::watch::{Verdict, Watch};
 use self::wire::Wire;
 use crate::client_addr::ClientNet;
-use crate::edge::Edge;
+use crate::edge::{Edge, NoteRoute};
 
 pub(crate) use self::bodies::BodyTimeout;
 pub(crate) use self::heads::Flaw;
@@ -81,7 +81,7 @@ impl Listener {
         let limits = limits.possible();
         let edge = Arc::new(edge.target_bytes_max(limits.target_bytes_max));
         let service = Service {
-            router: crate::edge::noting_routes(router),
+            router: router.layer(NoteRoute),
             refusals: Arc::new(Refusals::new(Arc::clone(&edge))),
             edge,
             slots: Slots::new(limits.connections_max, limits.connections_per_network_max),
@@ -213,7 +213,7 @@ impl Service {
                     leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = self.cut.cancelled() => return End::Cut,
+                () = self.cut.cancelled(), if leaving => return End::Cut,
             }
         }
     }
