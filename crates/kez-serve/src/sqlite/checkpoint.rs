@@ -3,8 +3,10 @@
 //! A checkpoint copies committed pages from the WAL into the file and syncs it: milliseconds that would sit in the
 //! commit path if the writer did it. So a thread with its own connection does it (PASSIVE: waits for nobody) each time
 //! the WAL grew by the soft bound. But the WAL can only start over at a moment when all of it is copied, and under
-//! constant load the writer always is ahead. So past the hard bound the writer itself, between two batches, copies the
-//! small rest and starts the WAL over (RESTART); at twice the hard bound it waits for that. The file keeps its size: overwriting is cheaper to sync than growing.
+//! constant load the writer always is ahead. So past the hard bound the thread runs once more, and after that the writer
+//! itself, between two batches, copies the short rest and starts the WAL over (RESTART). Only where the thread is so slow
+//! that the WAL reaches twice the hard bound does the writer wait for it. The file keeps its size: overwriting is cheaper
+//! to sync than growing.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -31,6 +33,8 @@ pub(super) struct Checkpointer {
     passive_from: u64,
     /// Length of the WAL from which the next restart is due; moves up while a long reader prevents it.
     restart_from: u64,
+    /// Whether a passive checkpoint was begun when the restart was due, so that the rest is short.
+    prepared: bool,
     /// Whether the thread was woken and did not answer yet.
     running: bool,
     wake: SyncSender<()>,
@@ -63,7 +67,17 @@ impl Checkpointer {
         let thread = thread::Builder::new().name("db-checkpoint".into()).spawn(run);
         let thread = thread.map_err(OpenError::io(path))?;
         let (passive_from, restart_from) = (bounds.soft, bounds.hard);
-        Ok(Self { bounds, last_written: 0, passive_from, restart_from, running: false, wake, done, thread })
+        Ok(Self {
+            bounds,
+            last_written: 0,
+            passive_from,
+            restart_from,
+            prepared: false,
+            running: false,
+            wake,
+            done,
+            thread,
+        })
     }
 
     /// Looks at the WAL after a commit on `conn` and does what is due.
@@ -97,21 +111,19 @@ impl Checkpointer {
 
     fn decide(&mut self, conn: &Connection, wal: &Wal) {
         if wal.written < self.last_written {
-            (self.passive_from, self.restart_from) = (self.bounds.soft, self.bounds.hard); // it started over
+            // It started over.
+            (self.passive_from, self.restart_from, self.prepared) =
+                (self.bounds.soft, self.bounds.hard, false);
         }
         self.last_written = wal.written;
         let due = wal.written >= self.restart_from;
-        if self.is_overdue(wal) || due && self.rest_is_small(wal) {
+        if due && self.prepared {
             self.restart(conn, wal);
         } else if due || wal.written >= self.passive_from {
             self.passive_from = wal.written + self.bounds.soft;
+            self.prepared = due;
             self.running = self.wake.try_send(()).is_ok();
         }
-    }
-
-    /// Whether a restart would be short; if not, a passive checkpoint goes before it.
-    fn rest_is_small(&self, wal: &Wal) -> bool {
-        wal.written.saturating_sub(wal.copied) <= self.bounds.soft
     }
 
     fn is_overdue(&self, wal: &Wal) -> bool {
@@ -124,6 +136,7 @@ impl Checkpointer {
             Err(error) => {
                 tracing::debug!(%error, wal.frames = wal.written, "the write-ahead log cannot start over yet");
                 self.restart_from = wal.written + self.bounds.soft;
+                self.prepared = false;
             }
         }
     }
