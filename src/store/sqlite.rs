@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use kez_core::{Handle, PublicKey, Timestamp};
 use kez_serve::sqlite::{Database, Health, JobError, Migration, OpenError, Options, ReadError, WriteError};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Store, StoreError, StoreHealth};
 use crate::invite::{Invite, InviteHash};
@@ -20,6 +20,11 @@ const MIGRATIONS: &[Migration] =
 pub struct SqliteStore {
     database: Database,
 }
+
+const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at FROM handles
+    WHERE handle = ?1 AND primary_key IS NOT NULL";
+const ACCOUNT_BY_PRIMARY: &str =
+    "SELECT handle, primary_key, registered_at FROM handles WHERE primary_key = ?1";
 
 /// Marks our files (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
@@ -49,11 +54,11 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError> {
-        Ok(self.database.read(|db| account(db, "handle = ?1", handle.as_str()))?)
+        Ok(self.database.read(|db| account(db, ACCOUNT_BY_HANDLE, handle.as_str()))?)
     }
 
     async fn by_primary(&self, primary: &PublicKey) -> Result<Option<Account>, StoreError> {
-        Ok(self.database.read(|db| account(db, "primary_key = ?1", primary.as_bytes().as_slice()))?)
+        Ok(self.database.read(|db| account(db, ACCOUNT_BY_PRIMARY, primary.as_bytes()))?)
     }
 
     async fn past_registration(&self, payload_sha256: &[u8; 32]) -> Result<Option<Past>, StoreError> {
@@ -152,7 +157,7 @@ fn insert(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Account> {
 
 /// Names the rule that the schema enforced; SQLite says only which index it met first.
 fn conflict(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Option<RegisterRefusal>> {
-    let is_there = |condition, value: &dyn rusqlite::ToSql| {
+    let is_there = |condition, value: &dyn ToSql| {
         db.prepare_cached(&format!("SELECT 1 FROM handles WHERE {condition}"))?.exists([value])
     };
     Ok(if is_there("handle = ?1", &wanted.handle.as_str())? {
@@ -181,16 +186,8 @@ fn past(db: &Connection, payload_sha256: &[u8; 32]) -> rusqlite::Result<Option<P
     .optional()
 }
 
-fn account(
-    db: &Connection,
-    condition: &str,
-    value: impl rusqlite::ToSql,
-) -> rusqlite::Result<Option<Account>> {
-    db.prepare_cached(&format!(
-        "SELECT handle, primary_key, registered_at FROM handles WHERE {condition} AND primary_key IS NOT NULL"
-    ))?
-    .query_row([value], read_account)
-    .optional()
+fn account(db: &Connection, by: &str, value: impl ToSql) -> rusqlite::Result<Option<Account>> {
+    db.prepare_cached(by)?.query_row([value], read_account).optional()
 }
 
 /// Reads `handle, primary_key, registered_at`.
