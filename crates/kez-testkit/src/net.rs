@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
 use kez_chat_server::store::Store;
-use kez_chat_server::{Outgoing, Server, World};
+use kez_chat_server::{InviteToken, Outgoing, Server, World};
 use kez_core::{Handle, Timestamp};
 use kez_serve::clock::{Clock, ManualClock};
 use kez_serve::listen::Limits;
@@ -144,6 +144,14 @@ impl Net {
     pub async fn give_up(&self, handle: &str) {
         let handle: Handle = handle.parse().expect("a handle");
         assert!(self.store().give_up(&handle).await.expect("the store works"), "nobody holds {handle}");
+    }
+
+    /// Makes an invite token that works for `uses` people and `lasts_s` seconds; its number and its text.
+    pub async fn invite(&self, uses: u32, lasts_s: i64) -> (i64, String) {
+        let token = InviteToken::new(&SystemRng);
+        let expires_at = self.now().plus_seconds(lasts_s).expect("a time");
+        let id = self.store().create_invite(token.hash(), uses, expires_at, self.now()).await;
+        (id.expect("the store works").expect("room for an invite"), token.as_str().to_owned())
     }
 
     /// A call of any method.
