@@ -1,0 +1,3 @@
+//! Below `/v1`.
+
+mod register;
