@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -49,6 +50,14 @@ const BACKLOG: u32 = 4_096;
 
 /// How long accepting rests after it failed, for lack of descriptors say: long enough for some to be given back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection is quiet before the kernel asks whether the client is still there.
+#[cfg(target_os = "linux")]
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
+
+/// How often it asks again: so that `silence` is noticed soon after it is over.
+#[cfg(target_os = "linux")]
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// A bound socket: clients that connect wait until it serves.
 #[derive(Debug)]
@@ -168,7 +177,9 @@ impl Service {
 
     /// One connection, from accepting to closing.
     async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, proxy: bool, slot: Slot) {
-        let _ = stream.set_nodelay(true); // best effort: only latency is at stake
+        if let Err(error) = self.tune(&stream) {
+            tracing::debug!(error = %error, "a connection could not be tuned");
+        }
         let idle_timeout = if proxy { self.limits.proxy_idle_timeout } else { self.limits.idle_timeout };
         let watch = Arc::new(Watch::new(&self.limits, idle_timeout));
         let wire = Wire::new(
@@ -183,6 +194,20 @@ impl Service {
         let stream = connection.into_parts().io.into_inner().into_stream();
         self.part(stream, &watch, end).await;
         drop(slot);
+    }
+
+    /// Answers leave at once, and clients that vanished are noticed. RFC 9293 section 3.8.4, RFC 5482.
+    fn tune(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(stream, true)?;
+        #[cfg(target_os = "linux")]
+        {
+            let silence_ms = u32::try_from(self.limits.silence.as_millis()).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(stream, silence_ms)?;
+            sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER)?;
+            sockopt::set_tcp_keepintvl(stream, KEEPALIVE_EVERY)?;
+        }
+        Ok(())
     }
 
     fn http(&self) -> http1::Builder {

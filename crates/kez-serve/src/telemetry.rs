@@ -23,7 +23,8 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
-/// Starts logging for the whole process. Colours only when stderr is a terminal and `NO_COLOR` is unset or empty.
+/// Starts logging for the whole process, panics included. Colours only when stderr is a terminal and `NO_COLOR` is unset
+/// or empty.
 pub fn init() -> Result<(), TelemetryError> {
     let filter = filter(std::env::var("RUST_LOG"))?;
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -33,7 +34,15 @@ pub fn init() -> Result<(), TelemetryError> {
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
         .try_init()
-        .map_err(|_| TelemetryError::AlreadySet)
+        .map_err(|_| TelemetryError::AlreadySet)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// One event per panic, in place of the standard library's lines.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(panic.at = at, panic.message = panic.payload_as_str().unwrap_or_default(), "panicked");
 }
 
 fn filter(value: Result<String, std::env::VarError>) -> Result<EnvFilter, TelemetryError> {

@@ -18,6 +18,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// 16 KiB in 15 s is 9 kbit/s: nobody who wants an answer is slower.
     pub write_progress_bytes: usize,
+    /// How long a client may leave sent bytes, or the question whether it is still there, unacknowledged (Linux). 30 s: a phone
+    /// that lost its network is gone by then; asked once a minute on a quiet connection, such as a stream of events.
+    pub silence: Duration,
     /// Connections at once; more are answered 503. 8,192 at about 16 KiB each are 128 MiB. Lowered at start to what the
     /// process may open.
     pub connections_max: usize,
@@ -49,6 +52,7 @@ impl Default for Limits {
             proxy_idle_timeout: Duration::from_secs(150),
             write_stall: Duration::from_secs(15),
             write_progress_bytes: 16 * 1024,
+            silence: Duration::from_secs(30),
             connections_max: 8_192,
             connections_per_network_max: 1_024,
             headers_max: 64,
@@ -69,7 +73,7 @@ impl Limits {
     pub(super) fn possible(mut self) -> Self {
         self.head_bytes_max = self.head_bytes_max.max(HEAD_BYTES_FLOOR);
         if let Some(files) = open_files_max() {
-            self.connections_max = self.connections_max.min(files.saturating_sub(FILES_FOR_OTHERS).max(1));
+            self.connections_max = self.connections_max.min(places(files));
         }
         self
     }
@@ -77,6 +81,11 @@ impl Limits {
 
 /// Descriptors kept for the store, logs, outgoing connections and the like.
 const FILES_FOR_OTHERS: usize = 128;
+
+/// Connections that fit into a limit of `files`; never all of it.
+fn places(files: usize) -> usize {
+    files.saturating_sub(FILES_FOR_OTHERS).max(files / 2).max(1)
+}
 
 /// Raises the soft limit on open files to the hard one, and gives what it is then; `None` means unlimited.
 fn open_files_max() -> Option<usize> {
