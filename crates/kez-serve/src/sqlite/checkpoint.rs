@@ -167,13 +167,6 @@ fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Wal> {
     Ok(Wal { written: frames(written), copied: frames(copied) })
 }
 
-/// Copies the whole WAL and empties it, as the last act before closing; what cannot be copied stays for the next start.
-pub(super) fn finish(conn: &Connection) {
-    if let Err(error) = checkpoint(conn, "TRUNCATE") {
-        tracing::debug!(%error, "the write-ahead log stays for the next start");
-    }
-}
-
 fn patiently<T>(
     conn: &Connection,
     wait_max: Duration,

@@ -170,7 +170,9 @@ impl Database {
         self.inner.writer.commits()
     }
 
-    /// Finishes the queued writes, copies the WAL into the file and closes it; later calls on other handles get `Closed`.
+    /// Finishes the queued writes and closes the file, the WAL copied into it where nobody else has it open.
+    ///
+    /// Later calls on other handles get `Closed`.
     pub async fn close(self) {
         self.inner.writer.close().await;
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::checkpoint::{self, Checkpointer};
+use super::checkpoint::Checkpointer;
 use super::error::{JobError, OpenError, WriteError, explain};
 use super::job::{Job, Queued, Ran};
 use super::lock::ServerLock;
@@ -239,9 +239,9 @@ impl Running {
             checkpointer.stop();
         }
         readers.close();
-        if let Some(conn) = self.conn.take() {
-            checkpoint::finish(&conn);
-        }
+        // The last connection to close copies the WAL into the file and removes it. Asking for that here would make a
+        // server wait for a short command's copy.
+        drop(self.conn.take());
     }
 }
 
