@@ -1,7 +1,8 @@
 //! Accepting connections and serving HTTP/1.1 on them, within limits.
 //!
 //! Own accept loop because `axum::serve` has none of these: a time for heads, bodies, idleness and reading, a number of
-//! connections in all and per network, an end. What is asked on a connection is not this module's business: see [`crate::edge`].
+//! connections in all and per network, an end. What is asked on a connection is not this module's business: see
+//! [`crate::edge`].
 
 mod bodies;
 mod heads;

@@ -16,7 +16,8 @@ pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/prob
 
 /// What went wrong with a request, as its sender is told: a status, a stable code, and words.
 ///
-/// On the wire: `{"type":"urn:kez:problem:<code>","title":…,"status":…,"code":…,"detail":…}` and extension members.
+/// On the wire: `{"type":"urn:kez:problem:<code>","title":…,"status":…,"code":…,"detail":…}` and extension
+/// members.
 #[derive(Debug, Clone)]
 pub struct Problem(Box<Parts>);
 
@@ -36,7 +37,8 @@ struct Parts {
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
 impl Problem {
-    /// A problem with a stable `code` (lower case, `_`) and a `title` that is the same every time (RFC 9457 section 3.1.3).
+    /// A problem with a stable `code` (lower case, `_`) and a `title` that is the same every time (RFC 9457 section
+    /// 3.1.3).
     pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
         Self(Box::new(Parts {
             status,
@@ -87,7 +89,7 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// Ends the connection after this answer: the rest of what the client sends on it cannot be trusted or is not wanted.
+    /// Ends the connection after this answer: what the client still sends on it cannot be trusted or is not wanted.
     #[must_use]
     pub fn close(self) -> Self {
         self.header(CONNECTION, HeaderValue::from_static("close"))

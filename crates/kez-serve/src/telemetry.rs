@@ -23,8 +23,8 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
-/// Starts logging for the whole process, panics included. Colours only when stderr is a terminal and `NO_COLOR` is unset
-/// or empty.
+/// Starts logging for the whole process, panics included. Colours only when stderr is a terminal and `NO_COLOR` is
+/// unset or empty.
 pub fn init() -> Result<(), TelemetryError> {
     let filter = filter(std::env::var("RUST_LOG"))?;
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -18,7 +18,8 @@ const FOREIGN_MAX: usize = 64;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The name of one request: 16 hex digits, or what a trusted proxy calls it (letters, digits, `-`, `_`, `.`). An extractor.
+/// The name of one request: 16 hex digits, or what a trusted proxy calls it (1 to 64 letters, digits, `-`, `_`, `.`).
+/// An extractor.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 

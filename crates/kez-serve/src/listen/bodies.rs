@@ -1,4 +1,4 @@
-//! Bodies as they pass between hyper and the router: the request's with a deadline, the response's with a note when it ends.
+//! Bodies as they pass between hyper and the router: a request's has a deadline, a response's tells when it ends.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! A second look at request heads, for what hyper does not show or forgives.
 //!
-//! hyper drops `Content-Length` when `Transfer-Encoding` is there too, merges equal lengths, and takes a bare LF as a line
-//! end. Each of these is harmless to hyper alone, and each lets a proxy in front of us see other message borders than
-//! we do (request smuggling; RFC 9112 sections 2.2, 6.1, 6.3, 11.2). So they are looked for in the bytes themselves.
+//! hyper drops `Content-Length` when `Transfer-Encoding` is there too, merges equal lengths, and takes a bare LF as a
+//! line end. Each of these is harmless to hyper alone, and each lets a proxy in front of us see other message borders
+//! than we do (request smuggling; RFC 9112 sections 2.2, 6.1, 6.3, 11.2). So they are looked for in the bytes.
 
 /// What is wrong with a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Flaw {
     }
 }
 
-/// The start of a line that is remembered when it comes in pieces: longer than any `Content-Length` line that is needed.
+/// The start of a line that is remembered when it comes in pieces: longer than any `Content-Length` line need be.
 const KEPT: usize = 64;
 
 /// Follows the borders of the messages on one connection.

@@ -18,8 +18,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// 16 KiB in 15 s is 9 kbit/s: nobody who wants an answer is slower.
     pub write_progress_bytes: usize,
-    /// How long a client may leave sent bytes, or the question whether it is still there, unacknowledged (Linux). 30 s: a phone
-    /// that lost its network is gone by then; asked once a minute on a quiet connection, such as a stream of events.
+    /// How long a client may leave sent bytes, or the question whether it is still there, unacknowledged (Linux).
+    /// 30 s: a phone that lost its network is gone by then. Quiet connections, such as a stream of events, are asked
+    /// once a minute.
     pub silence: Duration,
     /// Connections at once; more are answered 503. 8,192 at about 16 KiB each are 128 MiB. Lowered at start to what the
     /// process may open.

@@ -1,7 +1,7 @@
 //! When a connection must go: one clock for waiting heads, idle connections and stalled writes.
 //!
-//! Nothing here registers a timer: a request only stores deadlines, and the connection's task looks at them when it wakes,
-//! which is at least once per shortest limit. A timer per request would cost more than the request.
+//! Nothing here registers a timer: a request only stores deadlines, and the connection's task looks at them when it
+//! wakes, which is at least once per shortest limit. A timer per request would cost more than the request.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
