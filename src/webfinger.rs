@@ -18,6 +18,8 @@ pub const REL_SIGCHAIN: &str = "https://kez.lat/rel/sigchain";
 /// The link to the page about a person.
 pub const REL_PROFILE_PAGE: &str = "http://webfinger.net/rel/profile-page";
 
+/// Room for the usual descriptor, in bytes.
+const JRD_BYTES: usize = 1024;
 /// The longest resource looked at, in bytes.
 const RESOURCE_BYTES_MAX: usize = 1024;
 /// The most `rel` parameters in one query.
@@ -132,42 +134,55 @@ fn is_scheme(text: &str) -> bool {
 
 /// A JSON Resource Descriptor (RFC 7033 section 4.4).
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Jrd {
+pub struct Jrd<'a> {
     /// `acct:alice@example.org`.
     subject: String,
     /// The primary key and the profile page.
-    aliases: Vec<String>,
+    aliases: [&'a str; 2],
     /// The primary key again, by name.
-    properties: std::collections::BTreeMap<&'static str, String>,
+    properties: Properties<'a>,
     /// Where more is found.
-    links: Vec<Link>,
+    links: Vec<Link<'a>>,
+}
+
+/// What is said about the subject of a [`Jrd`] (RFC 7033 section 4.4.3).
+#[derive(Debug, Serialize, ToSchema)]
+struct Properties<'a> {
+    /// The primary key.
+    #[serde(rename = "https://kez.lat/ns/primary")]
+    primary: &'a str,
 }
 
 /// A link of a resource descriptor.
 #[derive(Debug, Serialize, ToSchema)]
-struct Link {
+struct Link<'a> {
     /// What stands there, by the names of SPEC "WebFinger".
     rel: &'static str,
     /// The media type of it.
     #[serde(rename = "type")]
     media_type: &'static str,
     /// Where it stands.
-    href: String,
+    href: &'a str,
 }
 
-/// Describes the holder of `record`; `public_url` is where this server is reached.
-pub fn describe(record: &Record, public_url: &BaseUrl, query: &Query) -> Jrd {
+/// The JSON of the descriptor of `record`'s holder; `public_url` is where this server is reached.
+pub fn describe(record: &Record, public_url: &BaseUrl, query: &Query) -> serde_json::Result<Vec<u8>> {
     let handle = &record.handle; // needs no escaping: a-z 0-9 _ -
+    let primary = record.primary.to_string();
     let profile = format!("{public_url}/@{handle}");
+    let own = format!("{public_url}/v1/u/{handle}");
     let links = [
-        Link { rel: REL_SELF, media_type: "application/json", href: format!("{public_url}/v1/u/{handle}") },
-        Link { rel: REL_SIGCHAIN, media_type: "application/jsonl", href: record.sigchain_url.clone() },
-        Link { rel: REL_PROFILE_PAGE, media_type: "text/html", href: profile.clone() },
+        Link { rel: REL_SELF, media_type: "application/json", href: &own },
+        Link { rel: REL_SIGCHAIN, media_type: "application/jsonl", href: &record.sigchain_url },
+        Link { rel: REL_PROFILE_PAGE, media_type: "text/html", href: &profile },
     ];
-    Jrd {
+    let jrd = Jrd {
         subject: format!("acct:{}", record.fqhn),
-        aliases: vec![record.primary.to_string(), profile],
-        properties: [(PROPERTY_PRIMARY, record.primary.to_string())].into(),
+        aliases: [&primary, &profile],
+        properties: Properties { primary: &primary },
         links: links.into_iter().filter(|link| query.wants(link.rel)).collect(),
-    }
+    };
+    let mut body = Vec::with_capacity(JRD_BYTES);
+    serde_json::to_writer(&mut body, &jrd)?;
+    Ok(body)
 }

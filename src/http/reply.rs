@@ -5,6 +5,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+/// Room for the usual answer, in bytes.
+const BODY_BYTES: usize = 512;
+
 /// `application/json`, not to be used again without asking.
 pub(crate) struct Json<T>(pub(super) T);
 
@@ -18,8 +21,9 @@ pub(crate) enum Stored<T> {
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => {
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        match serde_json::to_writer(&mut body, &self.0) {
+            Ok(()) => {
                 let headers = [
                     (CONTENT_TYPE, HeaderValue::from_static("application/json")),
                     (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
