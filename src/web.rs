@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use kez_core::ServerName;
+use percent_encoding::percent_decode_str;
 
 /// What `GET /` and everything below answers with.
 #[derive(Debug, Clone)]
@@ -69,10 +70,13 @@ pub(crate) fn answer(path: &str) -> Answer {
         |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let last = path.rsplit('/').next().unwrap_or_default();
     let extension = last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    // Files whose name begins with a dot are nobody's business: `.git`, `.env`, `.htpasswd`. As the file system sees it.
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let is_hidden = decoded.split('/').any(|segment| segment.starts_with('.'));
     // A dot alone proves nothing: /@alice@example.org is a page.
     let is_file =
         extension.is_some_and(|ext| ASSET_EXTENSIONS.contains(&ext.as_str())) && !last.contains('@');
-    if ["/v1", "/internal", "/.well-known"].into_iter().any(under) {
+    if is_hidden || ["/v1", "/internal"].into_iter().any(under) {
         Answer::Nothing
     } else if is_file || under("/assets") {
         Answer::File
@@ -96,7 +100,17 @@ mod tests {
         {
             assert_eq!(answer(path), Answer::File, "{path}");
         }
-        for path in ["/v1", "/v1/nothing", "/internal/x", "/.well-known/x.json", "/v1/x.js"] {
+        for path in [
+            "/v1",
+            "/v1/nothing",
+            "/internal/x",
+            "/.well-known/x.json",
+            "/v1/x.js",
+            "/.env",
+            "/assets/%2esecret.js",
+            "/a%2f.git/config.json",
+            "/..%2fkez-chat.db",
+        ] {
             assert_eq!(answer(path), Answer::Nothing, "{path}");
         }
     }

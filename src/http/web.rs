@@ -80,8 +80,11 @@ async fn file(folder: &Path, path: &str, request: Request) -> Response {
         ServeDir::new(folder).append_index_html_on_directories(false).precompressed_br().precompressed_gzip();
     let mut response = served(files.oneshot(request).await.into_response());
     let is_hashed = path.starts_with("/assets/") && response.status().is_success();
-    let caching = if is_hashed { IMMUTABLE } else { REVALIDATE };
-    response.headers_mut().insert(CACHE_CONTROL, caching);
+    // Also files: one may be a page, or the script of a Worker, which has the policy it came with.
+    guard(response.headers_mut());
+    if is_hashed {
+        response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+    }
     response
 }
 
