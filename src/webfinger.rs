@@ -99,10 +99,7 @@ fn named_handle(
     public_urls: &[BaseUrl],
 ) -> Result<Option<Handle>, BadQuery> {
     let (scheme, rest) = resource.split_once(':').ok_or(BadQuery::NotAUri)?;
-    if !is_scheme(scheme)
-        || rest.is_empty()
-        || resource.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
+    if !is_scheme(scheme) || resource.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(BadQuery::NotAUri);
     }
     let handle = if scheme.eq_ignore_ascii_case("acct") {
@@ -112,8 +109,7 @@ fn named_handle(
     } else {
         profile_handle(resource, server, public_urls)
     };
-    // The user part of an acct URI may itself be escaped (RFC 7565 section 7).
-    Ok(handle.and_then(|handle| decode(handle).ok()?.parse().ok()))
+    Ok(handle.and_then(|handle| handle.parse().ok())) // what was escaped twice is no handle
 }
 
 /// The handle in a profile page's address. Both the server's name and its public URLs lead there.
