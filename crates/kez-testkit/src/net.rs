@@ -87,9 +87,14 @@ impl Net {
     /// Stops the server and starts another one on the same files, with changed settings.
     pub async fn restart_with(&self, change: impl FnOnce(&mut Setup)) {
         self.stop().await;
-        let mut setup = lock(&self.shared.setup);
-        change(&mut setup);
-        let server = setup.bind(&self.clock);
+        change(&mut lock(&self.shared.setup));
+        self.start_again().await;
+    }
+
+    /// Starts a server on the files of one that was stopped, at another port.
+    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
+    pub async fn start_again(&self) {
+        let server = lock(&self.shared.setup).bind(&self.clock);
         *lock(&self.shared.addr) = server.addr();
         *lock(&self.shared.server) = Some(server);
     }
