@@ -1,4 +1,11 @@
 //! The home server over real HTTP. The tree of these modules is the tree of its URLs.
 
+mod framing;
+mod internal;
+mod methods;
+mod openapi;
+mod shutdown;
 mod support;
 mod v1;
+mod web;
+mod well_known;

@@ -1,3 +1,8 @@
 //! Below `/v1`.
 
+mod by_primary;
+mod healthz;
+mod readyz;
 mod register;
+mod server;
+mod u;

@@ -1,0 +1,65 @@
+//! `GET /v1/server`.
+
+use insta::assert_snapshot;
+use kez_chat_server::config::RegistrationMode;
+use kez_testkit::Net;
+
+#[tokio::test]
+async fn a_client_learns_what_it_has_to_know() {
+    let net = Net::start().await;
+    let shown = net.get("/v1/server").await.to_string();
+    assert_snapshot!(shown.replace(env!("CARGO_PKG_VERSION"), "[version]"), @r#"
+    200 application/json
+    {
+      "limits": {
+        "clock_skew_max_s": 300,
+        "handle_bytes_max": 32,
+        "handle_bytes_min": 3,
+        "registration_bytes_max": 16384
+      },
+      "public_urls": [
+        "https://kez.lat"
+      ],
+      "registration": "open",
+      "server": "kez.lat",
+      "sig_server_url": "http://localhost:7878",
+      "time": "2026-05-25T03:00:00Z",
+      "version": "[version]"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn it_follows_the_configuration_and_the_clock() {
+    let net = Net::with(|setup| {
+        setup.args.server = "example.org".parse().expect("a server name");
+        setup.args.public_url = ["https://chat.example.org", "http://localhost:6969"]
+            .map(|url| url.parse().expect("a URL"))
+            .into();
+        setup.args.registration = RegistrationMode::Invite;
+        setup.args.sig_server_url = "https://sig.example.org/".parse().expect("a URL");
+    })
+    .await;
+    net.advance_s(61);
+    let shown = net.get("/v1/server").await.to_string();
+    assert_snapshot!(shown.replace(env!("CARGO_PKG_VERSION"), "[version]"), @r#"
+    200 application/json
+    {
+      "limits": {
+        "clock_skew_max_s": 300,
+        "handle_bytes_max": 32,
+        "handle_bytes_min": 3,
+        "registration_bytes_max": 16384
+      },
+      "public_urls": [
+        "https://chat.example.org",
+        "http://localhost:6969"
+      ],
+      "registration": "invite",
+      "server": "example.org",
+      "sig_server_url": "https://sig.example.org",
+      "time": "2026-05-25T03:01:01Z",
+      "version": "[version]"
+    }
+    "#);
+}

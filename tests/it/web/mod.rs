@@ -1,0 +1,4 @@
+//! `GET /` and everything that no other route answers.
+
+mod folder;
+mod placeholder;

@@ -1,0 +1,4 @@
+//! Below `/.well-known`.
+
+mod host_meta;
+mod webfinger;
