@@ -1,6 +1,7 @@
 //! Commands of the operator, run beside a server that may be at work on the same file.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use kez_serve::clock::Clock;
 use kez_serve::rng::Rng;
@@ -19,6 +20,9 @@ pub enum AdminError {
     /// The database cannot be opened.
     #[error("--db: {0}")]
     Database(#[from] kez_serve::sqlite::OpenError),
+    /// There is no database.
+    #[error("--db {0}: there is no such file; start the server once, or name its database")]
+    NoDatabase(PathBuf),
     /// The database cannot answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,6 +41,9 @@ pub async fn invite(
     clock: &dyn Clock,
     rng: &dyn Rng,
 ) -> Result<String, AdminError> {
+    if !args.db.exists() {
+        return Err(AdminError::NoDatabase(args.db.clone()));
+    }
     let store = SqliteStore::open_beside(&args.db)?;
     let printed = run(&store, command, clock, rng).await;
     store.close().await;

@@ -20,11 +20,10 @@ pub struct BaseUrl {
 pub struct BadBaseUrl;
 
 impl BaseUrl {
-    /// `https://<server>`.
-    pub fn https(server: &ServerName) -> Self {
-        // invariant: a server name is a DNS name, so this is a URL.
-        #[expect(clippy::expect_used, reason = "every ServerName is the host of a URL")]
-        format!("https://{server}").parse().expect("a server name is a host")
+    /// `https://<server>`, where the name can stand in a URL: `xn--a.lat` cannot, it is no international name.
+    pub fn https(server: &ServerName) -> Result<Self, BadBaseUrl> {
+        let base: Self = format!("https://{server}").parse()?;
+        if base.url.domain() == Some(server.as_str()) { Ok(base) } else { Err(BadBaseUrl) }
     }
 
     /// The URL without a trailing slash.

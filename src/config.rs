@@ -175,6 +175,11 @@ pub enum ConfigError {
     /// The folder of `--web-dir` has no page in it.
     #[error("--web-dir {0}: there is no index.html in it; name the folder that holds a built web client")]
     WebDir(PathBuf),
+    /// The name of the server makes no URL.
+    #[error(
+        "--server {0}: no browser takes https://{0} for an address; correct the name, or give --public-url"
+    )]
+    ServerName(ServerName),
     /// The folder of the database is missing.
     #[error("--db {0}: its folder does not exist; make the folder, or name a file in an existing one")]
     DatabaseFolder(PathBuf),
@@ -182,8 +187,12 @@ pub enum ConfigError {
 
 impl ServeArgs {
     /// The URLs under which people reach this server; the first one is used where one is needed.
-    pub fn public_urls(&self) -> Vec<BaseUrl> {
-        if self.public_url.is_empty() { vec![BaseUrl::https(&self.server)] } else { self.public_url.clone() }
+    pub fn public_urls(&self) -> Result<Vec<BaseUrl>, ConfigError> {
+        if !self.public_url.is_empty() {
+            return Ok(self.public_url.clone());
+        }
+        let own = BaseUrl::https(&self.server).map_err(|_| ConfigError::ServerName(self.server.clone()))?;
+        Ok(vec![own])
     }
 
     /// Where the server's secret lies.

@@ -117,8 +117,8 @@ fn problem(error: ApiError) -> Problem {
         }
         ApiError::Resolve(ResolveError::Busy) => unavailable("busy", "Too busy now").retry_after(1),
         ApiError::Resolve(error) => {
+            tracing::info!(error = %chain(&error), "another server gave no record");
             Problem::new(StatusCode::BAD_GATEWAY, "resolve_failed", "Other server not reached")
-                .caused_by(chain(&error))
         }
         ApiError::Store(StoreError::Full) => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", "Server storage is full")

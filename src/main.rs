@@ -43,8 +43,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let mut signals = Shutdown::listen()?;
-    let server = Server::bind(args, World::default())?;
-    announce(args, &server);
+    let server = Server::bind(args, World::default()).await?;
+    announce(args, &server)?;
     let signal = signals.received().await;
     tracing::info!(signal, "stopping: no new connections, finishing what is under way");
     server.shutdown().await;
@@ -53,7 +53,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// Says where everything is, and what an operator would otherwise find out the hard way.
-fn announce(args: &ServeArgs, server: &Server) {
+fn announce(args: &ServeArgs, server: &Server) -> Result<(), Failure> {
     let addr = server.addr();
     let host = if addr.ip().is_unspecified() { "localhost".to_owned() } else { addr.ip().to_string() };
     tracing::info!(
@@ -70,10 +70,11 @@ fn announce(args: &ServeArgs, server: &Server) {
             "this port speaks plain HTTP; for people on other machines put a TLS proxy in front of it"
         );
     }
-    if args.sig_server_url.is_loopback() && args.public_urls().iter().any(|url| !url.is_loopback()) {
+    if args.sig_server_url.is_loopback() && args.public_urls()?.iter().any(|url| !url.is_loopback()) {
         tracing::warn!(
             sig_server_url = %args.sig_server_url,
             "records point to a sig-server that only this machine can reach; set --sig-server-url to a public one"
         );
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kez_core::ServerName;
 use kez_serve::clock::{Clock, SystemClock};
 use kez_serve::edge::Edge;
 use kez_serve::listen::{self, Listener, Running};
@@ -17,11 +18,11 @@ use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
 use crate::router;
 use crate::secret::{SecretError, Secrets};
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 
 /// Request headers that scripts of other origins may send.
-const CORS_HEADERS: &str = "Content-Type, Kez-Invite";
+const CORS_HEADERS: &str = "Content-Type, If-None-Match, Kez-Invite";
 
 /// What a server takes from the world around it. Tests bring their own.
 #[derive(Debug)]
@@ -57,6 +58,19 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error("--db: {0}")]
     Database(#[from] kez_serve::sqlite::OpenError),
+    /// The database cannot answer.
+    #[error("--db: {0}")]
+    Store(#[from] StoreError),
+    /// The database belongs to a server of another name.
+    #[error(
+        "--server {asked}: this database is the home of {stored}, and its people signed for that name; start with --server {stored}, or name another --db"
+    )]
+    OtherServer {
+        /// The name in the configuration.
+        asked: ServerName,
+        /// The name in the database.
+        stored: ServerName,
+    },
     /// The secret file cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -80,15 +94,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the store and listens; requests are served from now on. Needs a running tokio runtime.
-    pub fn bind(args: &ServeArgs, world: World) -> Result<Self, StartError> {
+    /// Opens the store and listens; requests are served from now on.
+    pub async fn bind(args: &ServeArgs, world: World) -> Result<Self, StartError> {
         args.check()?;
+        let public_urls = args.public_urls()?;
         let listener =
             Listener::bind(args.bind).map_err(|source| StartError::Bind { addr: args.bind, source })?;
         let secrets = Secrets::load_or_create(&args.secret_file(), &*world.rng)?;
         let store = Arc::new(SqliteStore::open(&args.db)?);
+        if let Err(error) = claim(&*store, &args.server).await {
+            store.close().await;
+            return Err(error);
+        }
         let app = Arc::new(App {
-            public_urls: args.public_urls(),
+            public_urls,
             sig_server_url: args.sig_server_url.clone(),
             policy: Policy { server: args.server.clone(), mode: args.registration },
             store,
@@ -126,4 +145,10 @@ impl Server {
         self.running.join().await;
         self.app.store.close().await;
     }
+}
+
+/// Makes the store the home of `server`, once and for all.
+async fn claim(store: &dyn Store, server: &ServerName) -> Result<(), StartError> {
+    let stored = store.claim(server).await?;
+    if stored == *server { Ok(()) } else { Err(StartError::OtherServer { asked: server.clone(), stored }) }
 }

@@ -1,5 +1,6 @@
 //! WebFinger (RFC 7033): what a query asks for and what is answered. Pure. SPEC "WebFinger".
 
+use kez_core::webfinger::{REL_PROFILE_PAGE, REL_SELF, REL_SIGCHAIN};
 use kez_core::{Handle, Record, ServerName};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -9,14 +10,6 @@ use crate::base_url::BaseUrl;
 
 /// The media type of a JRD (RFC 7033 section 10.2).
 pub const JRD_JSON: &str = "application/jrd+json";
-/// The property that holds the primary key.
-pub const PROPERTY_PRIMARY: &str = "https://kez.lat/ns/primary";
-/// The link to the record.
-pub const REL_SELF: &str = "self";
-/// The link to the sigchain.
-pub const REL_SIGCHAIN: &str = "https://kez.lat/rel/sigchain";
-/// The link to the page about a person.
-pub const REL_PROFILE_PAGE: &str = "http://webfinger.net/rel/profile-page";
 
 /// Room for the usual descriptor, in bytes.
 const JRD_BYTES: usize = 1024;
@@ -118,8 +111,7 @@ fn profile_handle<'a>(resource: &'a str, server: &ServerName, public_urls: &[Bas
         let (head, tail) = resource.split_at_checked(base.len())?;
         head.eq_ignore_ascii_case(base).then_some(tail)?.strip_prefix("/@")
     };
-    let own = BaseUrl::https(server);
-    std::iter::once(&own).chain(public_urls).find_map(|base| after(base.as_str()))
+    after(&format!("https://{server}")).or_else(|| public_urls.iter().find_map(|base| after(base.as_str())))
 }
 
 /// RFC 3986 section 3.1.
@@ -141,10 +133,10 @@ pub struct Jrd<'a> {
     links: Vec<Link<'a>>,
 }
 
-/// What is said about the subject of a [`Jrd`] (RFC 7033 section 4.4.3).
+/// What is said about the subject of a resource descriptor (RFC 7033 section 4.4.3).
 #[derive(Debug, Serialize, ToSchema)]
 struct Properties<'a> {
-    /// The primary key.
+    /// The primary key, by the name that `kez_core::webfinger` gives.
     #[serde(rename = "https://kez.lat/ns/primary")]
     primary: &'a str,
 }
@@ -181,4 +173,16 @@ pub fn describe(record: &Record, public_url: &BaseUrl, query: &Query) -> serde_j
     let mut body = Vec::with_capacity(JRD_BYTES);
     serde_json::to_writer(&mut body, &jrd)?;
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kez_core::webfinger::PROPERTY_PRIMARY;
+
+    #[test]
+    fn the_property_has_the_name_that_clients_look_for() {
+        let written = serde_json::to_value(Properties { primary: "x" }).unwrap();
+        assert_eq!(written, serde_json::json!({ PROPERTY_PRIMARY: "x" }));
+    }
 }

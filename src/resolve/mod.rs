@@ -7,9 +7,11 @@ mod address;
 mod cache;
 mod outgoing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kez_core::webfinger::{PROPERTY_PRIMARY, REL_SELF};
 use kez_core::{Fqhn, Record};
 use kez_serve::clock::Clock;
 use serde::Deserialize;
@@ -18,7 +20,6 @@ use tokio::sync::Semaphore;
 pub use address::is_public;
 pub use outgoing::{AddressRule, Lookup, Outgoing, OutgoingError, SystemLookup};
 
-use crate::webfinger::{PROPERTY_PRIMARY, REL_SELF};
 use cache::Cache;
 
 /// Look-ups under way at once; one more is refused.
@@ -80,7 +81,8 @@ impl Resolver {
         if record.fqhn != *name || record.handle != *name.handle() {
             return Err(ResolveError::BadAnswer("a record of somebody else"));
         }
-        if jrd.properties.get(PROPERTY_PRIMARY) != Some(&record.primary.to_string()) {
+        let named = jrd.properties.get(PROPERTY_PRIMARY).and_then(Option::as_deref);
+        if named != Some(&record.primary.to_string()) {
             return Err(ResolveError::BadAnswer("WebFinger and record name different keys"));
         }
         Ok(Some(record))
@@ -91,7 +93,7 @@ impl Resolver {
 #[derive(Debug, Deserialize)]
 struct Jrd {
     #[serde(default)]
-    properties: std::collections::HashMap<String, String>,
+    properties: HashMap<String, Option<String>>,
     #[serde(default)]
     links: Vec<Link>,
 }

@@ -88,14 +88,14 @@ impl Outgoing {
     /// The body of a 200 answer; `None` for 404.
     pub async fn get(&self, url: &str) -> Result<Option<Vec<u8>>, OutgoingError> {
         let url = allowed(url).ok_or(OutgoingError::ForbiddenUrl)?;
-        let mut response = self.client()?.get(url).send().await.map_err(OutgoingError::Failed)?;
+        let mut response = self.client()?.get(url).send().await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
             status => return Err(OutgoingError::Status(status)),
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(OutgoingError::Failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(OutgoingError::TooLong);
             }
@@ -136,6 +136,11 @@ impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing").field("guard", &self.guard).finish_non_exhaustive()
     }
+}
+
+/// Without the URL, which names the person that was asked for.
+fn failed(error: reqwest::Error) -> OutgoingError {
+    OutgoingError::Failed(error.without_url())
 }
 
 /// `domain()` is `None` for an IP address in any spelling (`0x7f.1`), which would not pass by the guard.

@@ -11,6 +11,7 @@ macro_rules! store_conformance {
     ($open:expr) => {
         $crate::store::conformance::store_conformance!(
             $open;
+            a_store_is_the_home_of_the_first_name_that_claims_it,
             a_registration_is_found_by_handle_and_by_key,
             a_repeated_registration_gives_no_second_row,
             a_handle_a_key_and_a_look_alike_are_each_refused,
@@ -83,6 +84,12 @@ async fn register(store: &impl Store, wanted: Accepted) -> Result<Registered, Re
 
 async fn count(store: &impl Store) -> usize {
     store.evidence(None, 1_000).await.expect("the store works").len()
+}
+
+pub(super) async fn a_store_is_the_home_of_the_first_name_that_claims_it(store: Shared<impl Store>) {
+    for name in ["kez.lat", "example.org", "kez.lat"] {
+        assert_eq!(store.claim(&name.parse().unwrap()).await.unwrap().as_str(), "kez.lat");
+    }
 }
 
 pub(super) async fn a_registration_is_found_by_handle_and_by_key(store: Shared<impl Store>) {

@@ -7,7 +7,7 @@ mod conformance;
 mod sqlite;
 
 use async_trait::async_trait;
-use kez_core::{Handle, PublicKey, Timestamp};
+use kez_core::{Handle, PublicKey, ServerName, Timestamp};
 
 pub use sqlite::SqliteStore;
 
@@ -93,6 +93,9 @@ pub const INVITES_MAX: u32 = 10_000;
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
 pub trait Store: std::fmt::Debug + Send + Sync + 'static {
+    /// The name of the server whose home this is: `server`, when the store is new.
+    async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
+
     /// The account that holds `handle`.
     async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError>;
 

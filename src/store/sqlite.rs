@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use kez_core::{Handle, PublicKey, Timestamp};
+use kez_core::{Handle, PublicKey, ServerName, Timestamp};
 use kez_serve::sqlite::{Database, Health, JobError, Migration, OpenError, Options, ReadError, WriteError};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
@@ -53,6 +53,11 @@ impl fmt::Debug for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError> {
+        let server = server.clone();
+        unrefused(self.database.write(move |db| Ok(claim(db, &server)?)).await)
+    }
+
     async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError> {
         Ok(self.database.read(|db| account(db, ACCOUNT_BY_HANDLE, handle.as_str()))?)
     }
@@ -118,6 +123,13 @@ impl Store for SqliteStore {
 fn unrefused<T>(result: Result<Result<T, std::convert::Infallible>, WriteError>) -> Result<T, StoreError> {
     let Ok(value) = result?;
     Ok(value)
+}
+
+fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
+    db.execute("INSERT INTO home (one, server) VALUES (1, ?1) ON CONFLICT DO NOTHING", [server.as_str()])?;
+    db.query_row("SELECT server FROM home", [], |row| {
+        row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))
+    })
 }
 
 fn register(db: &Connection, wanted: &Accepted) -> Result<Registered, JobError<RegisterRefusal>> {

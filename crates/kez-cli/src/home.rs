@@ -275,12 +275,15 @@ mod tests {
 
     #[test]
     fn the_first_variable_that_says_something_decides() {
-        let home = ("HOME", "/home/alice");
-        assert_eq!(located(&[home]), Some("/home/alice/.local/share/kez".into()));
+        let home = ("HOME", "/people/alice");
+        assert_eq!(located(&[home]), Some("/people/alice/.local/share/kez".into()));
         assert_eq!(located(&[home, ("XDG_DATA_HOME", "/data")]), Some("/data/kez".into()));
-        assert_eq!(located(&[home, ("XDG_DATA_HOME", "data")]), Some("/home/alice/.local/share/kez".into()));
+        assert_eq!(
+            located(&[home, ("XDG_DATA_HOME", "data")]),
+            Some("/people/alice/.local/share/kez".into())
+        );
         assert_eq!(located(&[home, ("KEZ_HOME", "/kez"), ("XDG_DATA_HOME", "/data")]), Some("/kez".into()));
-        assert_eq!(located(&[home, ("KEZ_HOME", "")]), Some("/home/alice/.local/share/kez".into()));
+        assert_eq!(located(&[home, ("KEZ_HOME", "")]), Some("/people/alice/.local/share/kez".into()));
         assert_eq!(located(&[]), None);
     }
 }

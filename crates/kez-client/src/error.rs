@@ -101,9 +101,9 @@ pub enum Contradiction {
     /// WebFinger and the record that it points to name different keys, or the record does not exist.
     #[error("its WebFinger answer and its record disagree")]
     RecordDisagrees,
-    /// WebFinger sends the client to another host, or away from https.
-    #[error("its WebFinger answer points to another host")]
-    OtherHost,
+    /// WebFinger sends the client away from https, to a bare address or to another port.
+    #[error("its WebFinger answer points to a place that is not an https address of a name")]
+    UnfitLink,
 }
 
 /// A refusal by the server (RFC 9457). All text is the server's, cut to length and free of control characters.

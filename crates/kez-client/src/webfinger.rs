@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use kez_core::webfinger::{PROPERTY_PRIMARY, REL_SELF};
 use kez_core::{Fqhn, PublicKey, Record, ServerName};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -10,10 +11,7 @@ use crate::error::{AnswerFault, ClientError, Contradiction};
 use crate::home_server::checked;
 use crate::transport::{Answer, Transport};
 
-/// The property that holds the account's primary key.
-const PROPERTY_PRIMARY: &str = "https://kez.lat/ns/primary";
-/// The relation and media type of the link to the record.
-const RECORD_REL: &str = "self";
+/// The media type of the link to the record.
 const RECORD_TYPE: &str = "application/json";
 
 /// Somebody found by WebFinger.
@@ -21,13 +19,13 @@ const RECORD_TYPE: &str = "application/json";
 pub struct Discovered {
     /// The record, checked to be about the address that was asked, with the key that WebFinger named.
     pub record: Record,
-    /// Where the record came from: an https URL on the host of the address.
+    /// Where the record came from: an https URL, by the word of the address's domain.
     pub record_url: String,
 }
 
 /// Looks `address` up at its own domain, over https; `None` when that domain knows nobody by that name.
 ///
-/// Two requests, each within the limits of this crate, both to the domain's host.
+/// Two requests, each within the limits of this crate: one to the domain, one to where it keeps its records.
 pub async fn discover(address: &Fqhn) -> Result<Option<Discovered>, ClientError> {
     look_up(&home_of(address.server())?, address).await
 }
@@ -98,13 +96,19 @@ fn read(answer: &Answer, base: &Url, address: &Fqhn) -> Result<Account, ClientEr
     let no_account = || answer.not_protocol(AnswerFault::NoKezAccount);
     let primary = jrd.properties.get(PROPERTY_PRIMARY).and_then(Option::as_ref).ok_or_else(no_account)?;
     let primary = primary.parse().map_err(|_| no_account())?;
-    let is_record = |link: &&Link| link.rel == RECORD_REL && link.media_type.as_deref() == Some(RECORD_TYPE);
+    let is_record = |link: &&Link| link.rel == REL_SELF && link.media_type.as_deref() == Some(RECORD_TYPE);
     let href = jrd.links.iter().find(is_record).and_then(|link| link.href.as_ref()).ok_or_else(no_account)?;
     let record_url = Url::parse(href).map_err(|_| no_account())?;
-    if record_url.scheme() != base.scheme() || record_url.host() != base.host() {
-        return Err(answer.contradiction(Contradiction::OtherHost));
+    if !may_hold_records(&record_url, base) {
+        return Err(answer.contradiction(Contradiction::UnfitLink));
     }
     Ok(Account { primary, record_url })
+}
+
+/// A domain may keep its chat home on another host, found by name and by https as the domain itself.
+fn may_hold_records(url: &Url, base: &Url) -> bool {
+    let is_elsewhere = url.domain().is_some() && url.port().is_none();
+    url.scheme() == base.scheme() && (url.origin() == base.origin() || is_elsewhere)
 }
 
 async fn record(transport: &Transport, account: &Account, address: &Fqhn) -> Result<Record, ClientError> {
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_account_key_or_host_is_not_taken() {
+    async fn another_account_or_key_or_an_unfit_link_is_not_taken() {
         let other_account = JRD.replace("acct:alice", "acct:mallory");
         assert_eq!(contradiction(&[&other_account]).await, Contradiction::OtherSubject);
         let other_key = RECORD.replace("2152f8d1", "00000000");
@@ -173,7 +177,22 @@ mod tests {
         assert_eq!(contradiction(&[JRD, &other_record]).await, Contradiction::OtherHandle);
         for elsewhere in ["http://169.254.169.254", "https://127.0.0.1", "file://"] {
             let other_host = JRD.replace("{origin}", elsewhere);
-            assert_eq!(contradiction(&[&other_host]).await, Contradiction::OtherHost);
+            assert_eq!(contradiction(&[&other_host]).await, Contradiction::UnfitLink);
+        }
+    }
+
+    #[test]
+    fn records_may_lie_on_another_host_of_a_name() {
+        let base = Url::parse("https://example.org/").unwrap();
+        for (url, fits) in [
+            ("https://example.org/v1/u/alice", true),
+            ("https://chat.example.org/v1/u/alice", true),
+            ("https://chat.example.org:8443/v1/u/alice", false),
+            ("http://chat.example.org/v1/u/alice", false),
+            ("https://192.0.2.1/v1/u/alice", false),
+            ("https://0x7f000001/v1/u/alice", false),
+        ] {
+            assert_eq!(may_hold_records(&Url::parse(url).unwrap(), &base), fits, "{url}");
         }
     }
 

@@ -24,6 +24,7 @@ mod phrase;
 mod record;
 mod registration;
 mod time;
+pub mod webfinger;
 
 pub use envelope::{Document, Envelope, EnvelopeError, Tag, Verified};
 pub use handle::{

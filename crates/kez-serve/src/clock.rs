@@ -49,8 +49,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The last whole second a [`Timestamp`] can hold: 9999-12-30T22:00:00Z, jiff's own limit rounded down.
-const UNIX_SECONDS_MAX: u64 = 253_402_207_200;
+/// The last whole second a [`Timestamp`] can hold: 9999-12-31T23:59:59Z.
+const UNIX_SECONDS_MAX: u64 = 253_402_300_799;
 
 fn wall(since_epoch: Duration) -> Timestamp {
     let seconds = i64::try_from(since_epoch.as_secs().min(UNIX_SECONDS_MAX)).unwrap_or_default();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_system_clock_saturates_instead_of_panicking() {
-        assert_eq!(wall(Duration::MAX).unix_seconds(), 253_402_207_200);
+        assert_eq!(wall(Duration::MAX).unix_seconds(), 253_402_300_799);
         assert!(SystemClock::new().now() > at("2025-01-01T00:00:00Z"));
     }
 }

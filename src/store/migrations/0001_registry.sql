@@ -1,3 +1,9 @@
+-- Whose home this is: the name that all its people have signed for.
+CREATE TABLE home (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    server TEXT    NOT NULL
+) STRICT;
+
 -- Every registration that was ever accepted, by SHA-256 of its signed bytes. A row outlives the account, so that no
 -- registration can be replayed.
 CREATE TABLE registrations (
