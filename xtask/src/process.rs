@@ -89,12 +89,17 @@ impl Log {
 
     /// Runs `command` into the log, without colour and without input.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<Run, Failure> {
+        self.run_with_input(command, Stdio::null())
+    }
+
+    /// The same for a command that reads `input`.
+    pub(crate) fn run_with_input(&mut self, command: &mut Command, input: Stdio) -> Result<Run, Failure> {
         self.note(&format!("$ {}", line(command)))?;
         let start = self.file.seek(SeekFrom::End(0)).map_err(Failure::file(&self.path))?;
         let status = command
             .env("CARGO_TERM_COLOR", "never")
             .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(self.stream()?)
             .stderr(self.stream()?)
             .status()

@@ -18,6 +18,9 @@ const SEEDS: [u32; 3] = [1, 20_261, 4_294_967];
 const EXAMPLES: &str = "30";
 /// The same with `--full`.
 const EXAMPLES_FULL: &str = "1000";
+/// The published example key, 32 bytes of 0x42: nobody's secret.
+const EXAMPLE_PHRASE: &str = "drastic bamboo mountain loyal category cancel animal embark drastic bamboo mountain \
+    loyal category cancel animal embark drastic bamboo mountain loyal category cancel animal embark";
 /// Seconds that an answer may take before it is a finding.
 const ANSWER_MAX_S: &str = "10";
 
@@ -66,6 +69,9 @@ pub(crate) fn step(project: &Project, log: &mut Log, full: bool) -> Result<Count
     }
     let mut server = TestServer::start(project, log)?;
     let mut counts = Counts::default();
+    if !register_the_example(project, log, &server)? {
+        return Ok(Counts::one(false));
+    }
     for seed in SEEDS {
         let run = log.run(
             Command::new(&program)
@@ -87,6 +93,22 @@ pub(crate) fn step(project: &Project, log: &mut Log, full: bool) -> Result<Count
         counts += Counts::one(false);
     }
     Ok(counts)
+}
+
+/// Registers the person that the examples of the description are about, so that they find somebody.
+fn register_the_example(project: &Project, log: &mut Log, server: &TestServer) -> Result<bool, Failure> {
+    let home = server.directory.join("kez");
+    let phrase = server.directory.join("phrase");
+    fs::write(&phrase, EXAMPLE_PHRASE).map_err(Failure::file(&phrase))?;
+    let kez = |arguments: &[&str]| {
+        let mut command = Command::new(project.program("kez"));
+        command.env("KEZ_HOME", &home).args(arguments);
+        command
+    };
+    let phrase = fs::File::open(&phrase).map_err(Failure::file(&phrase))?;
+    let restored = log.run_with_input(&mut kez(&["identity", "restore"]), phrase.into())?;
+    let url = format!("http://{}", server.address);
+    Ok(restored.ok && log.run(&mut kez(&["register", "alice", "--server", &url]))?.ok)
 }
 
 fn environment(project: &Project) -> PathBuf {

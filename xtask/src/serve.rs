@@ -157,7 +157,8 @@ pub(crate) struct TestServer {
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    directory: PathBuf,
+    /// Where it keeps its files; gone with it.
+    pub(crate) directory: PathBuf,
 }
 
 impl TestServer {
@@ -170,7 +171,7 @@ impl TestServer {
         without_package_variables(&mut command);
         let child = command
             .current_dir(&directory)
-            .args(["--bind", &address.to_string(), "--server", "kez.test", "--db"])
+            .args(["--bind", &address.to_string(), "--server", "kez.lat", "--db"])
             .arg(directory.join("kez-chat.db"))
             .args(["--rate-limit", "off", "--sig-bind", "off"])
             .stdin(Stdio::null())
