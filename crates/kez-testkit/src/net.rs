@@ -25,13 +25,12 @@ use crate::client::{Call, Connections, DEADLINE, raw};
 pub const START: &str = "2026-05-25T03:00:00Z";
 
 /// What a test may change about its server before it starts.
-#[derive(Debug)]
 pub struct Setup {
     /// The flags. Without a test's change: a free port, files in a temporary folder, `kez.lat`, open registration,
     /// no rate limit.
     pub args: ServeArgs,
     /// Makes what the server asks other servers with, at each start.
-    pub outgoing: fn() -> Outgoing,
+    pub outgoing: Box<dyn Fn() -> Outgoing + Send>,
     /// How long and how much one connection may take.
     pub limits: Limits,
     /// The folder that goes with the test: for files to be named in flags.
@@ -62,12 +61,13 @@ impl Net {
     }
 
     /// A fresh server, with changed settings.
+    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut setup = Setup::below(dir.path());
         change(&mut setup);
         let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
-        let server = start(setup.parts(&clock)).await;
+        let server = setup.bind(&clock);
         let addr = server.addr();
         let shared = Shared {
             setup: Mutex::new(setup),
@@ -91,9 +91,9 @@ impl Net {
     }
 
     /// Starts a server on the files of one that was stopped, at another port.
+    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
     pub async fn start_again(&self) {
-        let parts = lock(&self.shared.setup).parts(&self.clock);
-        let server = start(parts).await;
+        let server = lock(&self.shared.setup).bind(&self.clock);
         *lock(&self.shared.addr) = server.addr();
         *lock(&self.shared.server) = Some(server);
     }
@@ -222,22 +222,24 @@ impl Setup {
             registration: RegistrationMode::Open,
             sig_bind: SigBind(None),
         };
-        Self { args, outgoing: Outgoing::new, limits: Limits::default(), dir: dir.to_owned() }
+        Self { args, outgoing: Box::new(Outgoing::new), limits: Limits::default(), dir: dir.to_owned() }
     }
 
-    fn parts(&self, clock: &Arc<ManualClock>) -> (ServeArgs, World) {
+    fn bind(&self, clock: &Arc<ManualClock>) -> Server {
         let world = World {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             rng: Arc::new(SystemRng),
             outgoing: (self.outgoing)(),
             limits: self.limits.clone(),
         };
-        (self.args.clone(), world)
+        Server::bind(&self.args, world).unwrap_or_else(|error| panic!("the server does not start: {error}"))
     }
 }
 
-async fn start((args, world): (ServeArgs, World)) -> Server {
-    Server::bind(&args, world).await.unwrap_or_else(|error| panic!("the server does not start: {error}"))
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("args", &self.args).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Net {
