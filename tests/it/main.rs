@@ -1,5 +1,6 @@
 //! The home server over real HTTP. The tree of these modules is the tree of its URLs.
 
+mod elsewhere;
 mod framing;
 mod internal;
 mod methods;

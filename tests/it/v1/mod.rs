@@ -4,5 +4,6 @@ mod by_primary;
 mod healthz;
 mod readyz;
 mod register;
+mod resolve;
 mod server;
 mod u;
