@@ -72,7 +72,7 @@ async fn options_tell_what_may_be_asked() {
         assert_eq!(answer.header("allow"), answer.header("access-control-allow-methods"), "{target}");
         assert_eq!(
             answer.header("access-control-allow-headers"),
-            Some("Content-Type, Kez-Invite"),
+            Some("Content-Type, If-None-Match, Kez-Invite"),
             "{target}"
         );
         assert!(answer.header("access-control-allow-credentials").is_none());

@@ -61,13 +61,12 @@ impl Net {
     }
 
     /// A fresh server, with changed settings.
-    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut setup = Setup::below(dir.path());
         change(&mut setup);
         let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
-        let server = setup.bind(&clock);
+        let server = start(setup.parts(&clock)).await;
         let addr = server.addr();
         let shared = Shared {
             setup: Mutex::new(setup),
@@ -91,9 +90,9 @@ impl Net {
     }
 
     /// Starts a server on the files of one that was stopped, at another port.
-    #[expect(clippy::unused_async, reason = "a start may have to wait once there are other engines")]
     pub async fn start_again(&self) {
-        let server = lock(&self.shared.setup).bind(&self.clock);
+        let parts = lock(&self.shared.setup).parts(&self.clock);
+        let server = start(parts).await;
         *lock(&self.shared.addr) = server.addr();
         *lock(&self.shared.server) = Some(server);
     }
@@ -225,15 +224,19 @@ impl Setup {
         Self { args, outgoing: Box::new(Outgoing::new), limits: Limits::default(), dir: dir.to_owned() }
     }
 
-    fn bind(&self, clock: &Arc<ManualClock>) -> Server {
+    fn parts(&self, clock: &Arc<ManualClock>) -> (ServeArgs, World) {
         let world = World {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             rng: Arc::new(SystemRng),
             outgoing: (self.outgoing)(),
             limits: self.limits.clone(),
         };
-        Server::bind(&self.args, world).unwrap_or_else(|error| panic!("the server does not start: {error}"))
+        (self.args.clone(), world)
     }
+}
+
+async fn start((args, world): (ServeArgs, World)) -> Server {
+    Server::bind(&args, world).await.unwrap_or_else(|error| panic!("the server does not start: {error}"))
 }
 
 impl fmt::Debug for Setup {
