@@ -138,9 +138,14 @@ impl Server {
         Arc::clone(&self.app.store)
     }
 
+    /// Turns readiness off, and goes on serving: who watches `/v1/readyz` sends its requests elsewhere.
+    pub fn announce_stop(&self) {
+        self.app.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Stops: no new connections, requests in flight are finished, what was accepted is durable. Under 10 s.
     pub async fn shutdown(self) {
-        self.app.draining.store(true, Ordering::Relaxed);
+        self.announce_stop();
         self.shutdown.cancel();
         self.running.join().await;
         self.app.store.close().await;
