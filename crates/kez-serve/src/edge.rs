@@ -126,6 +126,9 @@ impl Edge {
             let problem = Problem::of_status(StatusCode::URI_TOO_LONG);
             return Some(problem.with("bytes_max", self.target_bytes_max).close());
         }
+        if !has_path(request) {
+            return Some(malformed("The target of a request is a path, or a URL with one."));
+        }
         if request.method() == Method::CONNECT {
             let allow = HeaderValue::from_static("GET,HEAD,POST,OPTIONS");
             return Some(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, allow).close());
@@ -243,6 +246,15 @@ fn frames_well(headers: &HeaderMap) -> bool {
 fn names_host(request: &Request<Body>) -> bool {
     let hosts = request.headers().get_all(HOST).iter().take(2).count();
     hosts == 1 || (hosts == 0 && request.version() != Version::HTTP_11)
+}
+
+/// RFC 9112 section 3.2: `host:port` is for CONNECT only, `*` for OPTIONS only.
+fn has_path(request: &Request<Body>) -> bool {
+    match *request.method() {
+        Method::CONNECT => true,
+        Method::OPTIONS if request.uri().path() == "*" => true,
+        _ => request.uri().path().starts_with('/'),
+    }
 }
 
 fn target_bytes(request: &Request<Body>) -> usize {
