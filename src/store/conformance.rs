@@ -60,7 +60,7 @@ fn seed(name: &str) -> Seed {
     Seed::from_bytes(bytes)
 }
 
-fn wanted(handle: &str, owner: &str) -> Accepted {
+pub(super) fn wanted(handle: &str, owner: &str) -> Accepted {
     let document = Registration { handle: handle.into(), server: "kez.lat".into() };
     let envelope = Envelope::sign(&document, &seed(owner), now()).expect("plain text");
     let envelope = envelope.verify::<Registration>().expect("just signed");

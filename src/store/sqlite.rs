@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use kez_core::{Handle, PublicKey, ServerName, Timestamp};
 use kez_serve::sqlite::{Database, Health, JobError, Migration, OpenError, Options, ReadError, WriteError};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use sha2::{Digest as _, Sha256};
 
 use super::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Store, StoreError, StoreHealth};
 use crate::invite::{Invite, InviteHash};
@@ -21,10 +22,10 @@ pub struct SqliteStore {
     database: Database,
 }
 
-const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at FROM handles
+const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at, checksum FROM handles
     WHERE handle = ?1 AND primary_key IS NOT NULL";
 const ACCOUNT_BY_PRIMARY: &str =
-    "SELECT handle, primary_key, registered_at FROM handles WHERE primary_key = ?1";
+    "SELECT handle, primary_key, registered_at, checksum FROM handles WHERE primary_key = ?1";
 
 /// Marks our files (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
@@ -151,20 +152,23 @@ fn register(db: &Connection, wanted: &Accepted) -> Result<Registered, JobError<R
 }
 
 fn insert(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Account> {
+    let account =
+        Account { handle: wanted.handle.clone(), primary: wanted.primary, registered_at: wanted.at };
     db.prepare_cached("INSERT INTO registrations (payload_sha256, handle, envelope) VALUES (?1, ?2, ?3)")?
         .execute(params![wanted.payload_sha256, wanted.handle.as_str(), wanted.envelope])?;
     db.prepare_cached(
-        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
-        wanted.handle.as_str(),
-        wanted.handle.skeleton().as_str(),
-        wanted.primary.as_bytes(),
-        wanted.at.unix_seconds(),
+        account.handle.as_str(),
+        account.handle.skeleton().as_str(),
+        account.primary.as_bytes(),
+        account.registered_at.unix_seconds(),
         db.last_insert_rowid(),
+        checksum(&account),
     ])?;
-    Ok(Account { handle: wanted.handle.clone(), primary: wanted.primary, registered_at: wanted.at })
+    Ok(account)
 }
 
 /// Names the rule that the schema enforced; SQLite says only which index it met first.
@@ -185,7 +189,8 @@ fn conflict(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Option<Regis
 
 fn past(db: &Connection, payload_sha256: &[u8; 32]) -> rusqlite::Result<Option<Past>> {
     db.prepare_cached(
-        "SELECT h.handle, h.primary_key, h.registered_at FROM registrations r JOIN handles h USING (handle)
+        "SELECT h.handle, h.primary_key, h.registered_at, h.checksum
+         FROM registrations r JOIN handles h USING (handle)
          WHERE r.payload_sha256 = ?1",
     )?
     .query_row([payload_sha256], |row| {
@@ -202,13 +207,29 @@ fn account(db: &Connection, by: &str, value: impl ToSql) -> rusqlite::Result<Opt
     db.prepare_cached(by)?.query_row([value], read_account).optional()
 }
 
-/// Reads `handle, primary_key, registered_at`.
+/// Reads `handle, primary_key, registered_at, checksum`. SQLite itself does not notice a flipped bit in a value.
 fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
-    Ok(Account {
+    let account = Account {
         handle: row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))?,
         primary: PublicKey::from_bytes(row.get(1)?),
         registered_at: read_time(row, 2)?,
-    })
+    };
+    if row.get::<_, i64>(3)? == checksum(&account) { Ok(account) } else { Err(damaged(3, BadChecksum)) }
+}
+
+/// The values of a row are not those that were written.
+#[derive(Debug, thiserror::Error)]
+#[error("the row is damaged: its checksum does not agree")]
+struct BadChecksum;
+
+/// The column `checksum` of an account's row.
+fn checksum(account: &Account) -> i64 {
+    let digest = Sha256::new()
+        .chain_update(account.primary.as_bytes())
+        .chain_update(account.registered_at.unix_seconds().to_be_bytes())
+        .chain_update(account.handle.as_str());
+    let digest: [u8; 32] = digest.finalize().into();
+    digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
 fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
@@ -275,11 +296,11 @@ fn invites(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Invite>> {
 
 fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Result<Vec<(Account, String)>> {
     db.prepare_cached(
-        "SELECT h.handle, h.primary_key, h.registered_at, r.envelope
+        "SELECT h.handle, h.primary_key, h.registered_at, h.checksum, r.envelope
          FROM handles h JOIN registrations r ON r.id = h.registration
          WHERE h.handle > ?1 AND r.envelope IS NOT NULL ORDER BY h.handle LIMIT ?2",
     )?
-    .query_map(params![after.map_or("", Handle::as_str), limit], |row| Ok((read_account(row)?, row.get(3)?)))?
+    .query_map(params![after.map_or("", Handle::as_str), limit], |row| Ok((read_account(row)?, row.get(4)?)))?
     .collect()
 }
 
@@ -301,7 +322,8 @@ impl From<WriteError> for StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::SqliteStore;
+    use super::super::conformance::wanted;
+    use super::*;
 
     fn open() -> (SqliteStore, tempfile::TempDir) {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -309,4 +331,14 @@ mod tests {
     }
 
     super::super::conformance::store_conformance!(open());
+
+    #[tokio::test]
+    async fn a_damaged_row_is_not_shown() {
+        let (store, _keep) = open();
+        let alice = wanted("alice", "alice");
+        store.register(alice.clone()).await.unwrap().unwrap();
+        let damage = "UPDATE handles SET primary_key = zeroblob(32)";
+        unrefused(store.database.write(move |db| Ok(db.execute(damage, [])?)).await).unwrap();
+        assert!(matches!(store.by_handle(&alice.handle).await, Err(StoreError::Failed(_))));
+    }
 }

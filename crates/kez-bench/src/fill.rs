@@ -87,8 +87,8 @@ fn insert(conn: &mut Connection, registered: &[Registered]) -> rusqlite::Result<
     let mut registrations = transaction
         .prepare("INSERT INTO registrations (payload_sha256, handle, envelope) VALUES (?1, ?2, ?3)")?;
     let mut handles = transaction.prepare(
-        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration)
-         VALUES (?1, ?2, ?3, ?4, last_insert_rowid())",
+        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration, checksum)
+         VALUES (?1, ?2, ?3, ?4, last_insert_rowid(), ?5)",
     )?;
     for (handle, registration) in registered {
         let (name, skeleton, at) = (handle.as_str(), handle.skeleton(), registration.created_at());
@@ -97,9 +97,20 @@ fn insert(conn: &mut Connection, registered: &[Registered]) -> rusqlite::Result<
             name,
             skeleton.as_str(),
             registration.primary().as_bytes(),
-            at.unix_seconds()
+            at.unix_seconds(),
+            checksum(handle, registration),
         ])?;
     }
     drop((handles, registrations));
     transaction.commit()
+}
+
+/// What the home server checks each row by; see its `0001_registry.sql`.
+fn checksum(handle: &Handle, registration: &Verified<Registration>) -> i64 {
+    let digest = Sha256::new()
+        .chain_update(registration.primary().as_bytes())
+        .chain_update(registration.created_at().unix_seconds().to_be_bytes())
+        .chain_update(handle.as_str());
+    let digest: [u8; 32] = digest.finalize().into();
+    digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }

@@ -20,7 +20,9 @@ CREATE TABLE handles (
     skeleton      TEXT    NOT NULL UNIQUE,             -- SPEC "Handles": no two handles that look alike
     primary_key   BLOB             UNIQUE CHECK (length(primary_key) = 32), -- NULL: the handle was given up
     registered_at INTEGER NOT NULL,                    -- Unix seconds, by the server's clock
-    registration  INTEGER NOT NULL REFERENCES registrations (id)
+    registration  INTEGER NOT NULL REFERENCES registrations (id),
+    checksum      INTEGER NOT NULL                     -- SHA-256 of primary_key, registered_at (8 bytes, big-endian) and
+                                                       -- handle, its first 8 bytes: no damaged row is ever shown
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE invites (
