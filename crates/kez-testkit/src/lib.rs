@@ -21,6 +21,7 @@ mod answer;
 mod client;
 mod net;
 mod oracle;
+pub mod process;
 
 pub use actor::{Actor, Draft, seed};
 pub use answer::Answer;
