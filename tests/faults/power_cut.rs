@@ -1,0 +1,51 @@
+//! A simulated power cut: what reached the disk's image at one moment is all that is left.
+//!
+//! The server runs on ext4 on a loop device. Stopped (SIGSTOP), it asks for nothing more; a copy of the image is the disk
+//! as a power cut would leave it: without the pages that the kernel holds and nobody synced.
+
+use crate::disk::{Disk, can_mount};
+use crate::form::{Chance, count};
+use crate::http::expect_found;
+use crate::load::Load;
+use crate::people::People;
+use crate::{database, dump, start};
+
+const CLIENTS: usize = 16;
+const IMAGE_MIB: u32 = 48;
+/// Acknowledged registrations before the cut, at most. Some cuts come early, some after the log has started over.
+const ACKNOWLEDGED_MAX: usize = 3_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_201_outlives_a_power_cut() {
+    if !can_mount() {
+        return;
+    }
+    let mut chance = Chance::new(0x706f_7765);
+    let cuts = count(1, 20);
+    let mut acknowledged = 0;
+    for _ in 0..cuts {
+        acknowledged += cut(1 + chance.below(ACKNOWLEDGED_MAX)).await;
+    }
+    println!("{cuts} power cuts, {acknowledged} acknowledged");
+}
+
+async fn cut(after: usize) -> usize {
+    let images = tempfile::tempdir().unwrap();
+    let people = People::new("power");
+    let disk = Disk::ext4(&images.path().join("disk"), IMAGE_MIB);
+    let server = start(&disk.path());
+    let load = Load::start(server.addr(), &people, CLIENTS);
+    load.acknowledged(after).await;
+    server.sigstop();
+    std::fs::copy(images.path().join("disk"), images.path().join("left")).unwrap();
+    server.kill_9();
+    let outcome = load.end().await;
+    drop(disk);
+
+    let left = Disk::image(&images.path().join("left"));
+    let server = start(&left.path());
+    expect_found(server.addr(), &outcome.acknowledged).await;
+    dump::verify(&database(&left.path()), &people, 0);
+    assert_eq!(server.stop_term().code, Some(0));
+    outcome.acknowledged.len()
+}
