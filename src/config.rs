@@ -16,7 +16,8 @@ People take a handle (alice@example.org) bound to a key that only they hold; any
 One program, no other service needed: without a subcommand it serves, on the defaults below.
 
   Try it here        kez-chat-server --bind 127.0.0.1:6969
-  Serve a community  kez-chat-server --server example.org --bind 127.0.0.1:6969 --trusted-proxy 127.0.0.1
+  Serve a community  kez-chat-server --server example.org --bind 127.0.0.1:6969 \\
+                       --trusted-proxy 127.0.0.1
                      behind a TLS proxy that sends https://example.org to port 6969
   Invite people      kez-chat-server --registration invite
                      kez-chat-server invite create --uses 10 --days 7
@@ -70,7 +71,7 @@ pub enum InviteCommand {
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Address and port to listen on
-    #[arg(long, env = "KEZ_CHAT_BIND", default_value = "0.0.0.0:6969", value_name = "ADDR:PORT")]
+    #[arg(long, env = "KEZ_CHAT_BIND", default_value = "0.0.0.0:6969", value_name = "ADDR:PORT", value_parser = bind_address)]
     pub bind: SocketAddr,
 
     /// SQLite file that holds everything; made when missing
@@ -213,6 +214,10 @@ impl ServeArgs {
         }
         Ok(())
     }
+}
+
+fn bind_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:6969 or [::]:6969")
 }
 
 fn trusted_proxies(text: &str) -> Result<TrustedProxies, BadProxy> {
