@@ -49,6 +49,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call of a server that no [`Net`](crate::Net) stands for, on a connection of its own.
+    pub fn to(addr: SocketAddr, method: &str, target: &str) -> Self {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        Self::new(&Connections::new(), addr, method, target)
+    }
+
     /// `target` goes out byte for byte; it has to be a request target that a URI can hold.
     pub(crate) fn new(connections: &Connections, to: SocketAddr, method: Method, target: &str) -> Self {
         let uri = Uri::builder().scheme("http").authority(to.to_string()).path_and_query(target);

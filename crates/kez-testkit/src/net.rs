@@ -97,6 +97,11 @@ impl Net {
         *lock(&self.shared.server) = Some(server);
     }
 
+    /// Turns readiness off; the server goes on serving.
+    pub fn announce_stop(&self) {
+        lock(&self.shared.server).as_ref().expect("a running server").announce_stop();
+    }
+
     /// Stops the server; its files stay.
     pub async fn stop(&self) {
         let server = lock(&self.shared.server).take().expect("a running server");
