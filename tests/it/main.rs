@@ -5,6 +5,7 @@ mod framing;
 mod internal;
 mod methods;
 mod openapi;
+mod program;
 mod shutdown;
 mod support;
 mod v1;

@@ -1,0 +1,189 @@
+//! What the program says about itself.
+
+use insta::assert_snapshot;
+
+use super::{Outcome, run};
+
+/// Without the white space that ends some lines.
+fn shown(outcome: &Outcome) -> String {
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
+    outcome.stdout.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn help_teaches() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let outcome = run(dir.path(), &[], &["--help"]).await;
+    assert_snapshot!(shown(&outcome), @r#"
+    A chat home for a person or a community.
+
+    People take a handle (alice@example.org) bound to a key that only they hold; anybody can find and
+    check that key. One program, no other service needed: without a subcommand it serves, on the
+    defaults below.
+
+      Try it here        kez-chat-server --bind 127.0.0.1:6969
+      Serve a community  kez-chat-server --server example.org --bind 127.0.0.1:6969 \
+                           --trusted-proxy 127.0.0.1
+                         behind a TLS proxy that sends https://example.org to port 6969
+      Invite people      kez-chat-server --registration invite
+                         kez-chat-server invite create --uses 10 --days 7
+
+    RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.
+
+    Usage: kez-chat-server [OPTIONS] [COMMAND]
+
+    Commands:
+      invite   Make, list and revoke invite tokens (also while the server runs)
+      openapi  Print the OpenAPI document of the HTTP interface
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+          --bind <ADDR:PORT>
+              Address and port to listen on
+
+              [env: KEZ_CHAT_BIND=]
+              [default: 0.0.0.0:6969]
+
+          --db <FILE>
+              SQLite file that holds everything; made when missing
+
+              [env: KEZ_CHAT_DB=]
+              [default: kez-chat.db]
+
+          --server <NAME>
+              The name behind the @ of this server's handles
+
+              [env: KEZ_CHAT_SERVER=]
+              [default: kez.lat]
+
+          --sig-server-url <URL>
+              Where this server's people publish their sigchains
+
+              [env: KEZ_CHAT_SIG_SERVER_URL=]
+              [default: http://localhost:7878]
+
+          --web-dir <DIR>
+              Folder with a web client to serve instead of the built-in one
+
+              [env: KEZ_CHAT_WEB_DIR=]
+
+          --public-url <URL>
+              Where people reach this server, repeatable [default: https://<server>]
+
+              [env: KEZ_CHAT_PUBLIC_URL=]
+
+          --secret-file <FILE>
+              File with the server's secret, made on first start [default: kez-chat.secret beside the
+              database]
+
+              [env: KEZ_CHAT_SECRET_FILE=]
+
+          --trusted-proxy <CIDR,…>
+              Addresses of proxies whose X-Forwarded-For counts, comma-separated [default: none]
+
+              [env: KEZ_CHAT_TRUSTED_PROXY=]
+
+          --rate-limit <RATE_LIMIT>
+              Whether each client network is held to a rate
+
+              Possible values:
+              - on:  Switched on
+              - off: Switched off
+
+              [env: KEZ_CHAT_RATE_LIMIT=]
+              [default: on]
+
+          --registration <REGISTRATION>
+              Who may take a handle
+
+              Possible values:
+              - open:   Everybody
+              - invite: Whoever brings a token of `invite create`
+              - closed: Nobody
+
+              [env: KEZ_CHAT_REGISTRATION=]
+              [default: open]
+
+          --sig-bind <ADDR:PORT|off>
+              Where the built-in sigchain store will listen, or "off"; reserved, this version has none
+              yet
+
+              [env: KEZ_CHAT_SIG_BIND=]
+              [default: 127.0.0.1:7878]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    "#);
+}
+
+#[tokio::test]
+async fn short_help_is_a_page() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let outcome = run(dir.path(), &[], &["-h"]).await;
+    assert_snapshot!(shown(&outcome), @r#"
+    A chat home for handles that people own
+
+    Usage: kez-chat-server [OPTIONS] [COMMAND]
+
+    Commands:
+      invite   Make, list and revoke invite tokens (also while the server runs)
+      openapi  Print the OpenAPI document of the HTTP interface
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+          --bind <ADDR:PORT>             Address and port to listen on [env: KEZ_CHAT_BIND=] [default:
+                                         0.0.0.0:6969]
+          --db <FILE>                    SQLite file that holds everything; made when missing [env:
+                                         KEZ_CHAT_DB=] [default: kez-chat.db]
+          --server <NAME>                The name behind the @ of this server's handles [env:
+                                         KEZ_CHAT_SERVER=] [default: kez.lat]
+          --sig-server-url <URL>         Where this server's people publish their sigchains [env:
+                                         KEZ_CHAT_SIG_SERVER_URL=] [default: http://localhost:7878]
+          --web-dir <DIR>                Folder with a web client to serve instead of the built-in one
+                                         [env: KEZ_CHAT_WEB_DIR=]
+          --public-url <URL>             Where people reach this server, repeatable [default:
+                                         https://<server>] [env: KEZ_CHAT_PUBLIC_URL=]
+          --secret-file <FILE>           File with the server's secret, made on first start [default:
+                                         kez-chat.secret beside the database] [env:
+                                         KEZ_CHAT_SECRET_FILE=]
+          --trusted-proxy <CIDR,…>       Addresses of proxies whose X-Forwarded-For counts,
+                                         comma-separated [default: none] [env: KEZ_CHAT_TRUSTED_PROXY=]
+          --rate-limit <RATE_LIMIT>      Whether each client network is held to a rate [env:
+                                         KEZ_CHAT_RATE_LIMIT=] [default: on] [possible values: on, off]
+          --registration <REGISTRATION>  Who may take a handle [env: KEZ_CHAT_REGISTRATION=] [default:
+                                         open] [possible values: open, invite, closed]
+          --sig-bind <ADDR:PORT|off>     Where the built-in sigchain store will listen, or "off";
+                                         reserved, this version has none yet [env: KEZ_CHAT_SIG_BIND=]
+                                         [default: 127.0.0.1:7878]
+      -h, --help                         Print help (see more with '--help')
+      -V, --version                      Print version
+    "#);
+    let invite = run(dir.path(), &[], &["invite", "create", "-h"]).await;
+    assert_snapshot!(shown(&invite), @r#"
+    Make a token and print it; it is not stored and cannot be shown again
+
+    Usage: kez-chat-server invite create [OPTIONS]
+
+    Options:
+          --uses <USES>    How many people may register with it [default: 1]
+          --days <DAYS>    After how many days it stops working [default: 7]
+          --db <FILE>      SQLite file that holds everything; made when missing [env: KEZ_CHAT_DB=]
+                           [default: kez-chat.db]
+          --server <NAME>  The name behind the @ of this server's handles [env: KEZ_CHAT_SERVER=]
+                           [default: kez.lat]
+      -h, --help           Print help
+    "#);
+}
+
+#[tokio::test]
+async fn version_and_openapi_go_to_standard_output() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let version = run(dir.path(), &[], &["--version"]).await;
+    assert_eq!(version.stdout, format!("kez-chat-server {}\n", env!("CARGO_PKG_VERSION")));
+    let openapi = run(dir.path(), &[], &["openapi"]).await;
+    assert_eq!(openapi.stdout, kez_chat_server::router::openapi_json());
+    assert!(std::fs::read_dir(dir.path()).expect("a folder").next().is_none(), "neither leaves a file");
+}
