@@ -21,7 +21,7 @@ fn table() -> Vec<[String; 3]> {
         [
             format!("--{}", argument.get_long().expect("a long flag")),
             argument.get_env().expect("an environment name").to_string_lossy().into_owned(),
-            defaults.join(","),
+            if defaults.concat().is_empty() { "-".into() } else { defaults.join(",") },
         ]
     };
     flags.map(row).collect()
@@ -41,10 +41,10 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --db | KEZ_CHAT_DB | kez-chat.db
     --server | KEZ_CHAT_SERVER | kez.lat
     --sig-server-url | KEZ_CHAT_SIG_SERVER_URL | http://localhost:7878
-    --web-dir | KEZ_CHAT_WEB_DIR | 
-    --public-url | KEZ_CHAT_PUBLIC_URL | 
-    --secret-file | KEZ_CHAT_SECRET_FILE | 
-    --trusted-proxy | KEZ_CHAT_TRUSTED_PROXY | 
+    --web-dir | KEZ_CHAT_WEB_DIR | -
+    --public-url | KEZ_CHAT_PUBLIC_URL | -
+    --secret-file | KEZ_CHAT_SECRET_FILE | -
+    --trusted-proxy | KEZ_CHAT_TRUSTED_PROXY | -
     --rate-limit | KEZ_CHAT_RATE_LIMIT | on
     --registration | KEZ_CHAT_REGISTRATION | open
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878
