@@ -1,6 +1,5 @@
 //! File systems of our own, mounted by root and always given back.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,8 +9,10 @@ use crate::form::may_go_on;
 
 /// Whether file systems can be mounted here; says so when not.
 pub(crate) fn can_mount() -> bool {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
-    may_go_on("root", is_root)
+    let has = |tool: &str, version| Command::new(tool).arg(version).output().is_ok();
+    let has_tools =
+        has("mkfs.ext4", "-V") && has("losetup", "--version") && Path::new("/dev/loop-control").exists();
+    may_go_on("root", has_tools && Disk::try_tmpfs(1).is_ok()) // root of a container may not be allowed to
 }
 
 /// A mounted file system; unmounted when dropped, also by a panic. Servers on it must be dropped before.
@@ -23,9 +24,11 @@ pub(crate) struct Disk {
 impl Disk {
     /// A file system in memory that holds `mebibytes`.
     pub(crate) fn tmpfs(mebibytes: u32) -> Self {
-        let disk = Self::unmounted();
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]), &disk);
-        disk
+        Self::try_tmpfs(mebibytes).unwrap()
+    }
+
+    fn try_tmpfs(mebibytes: u32) -> Result<Self, String> {
+        Self::mounted(&["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
     }
 
     /// A fresh ext4 file system in the file `image`.
@@ -41,9 +44,7 @@ impl Disk {
     /// ext4 commits its journal and writes back only when asked (fsync), not also every five seconds: what the server
     /// did not sync is to be lost.
     pub(crate) fn image(image: &Path) -> Self {
-        let disk = Self::unmounted();
-        run(Command::new("mount").args(["-t", "ext4", "-o", "loop,commit=600"]).arg(image), &disk);
-        disk
+        Self::mounted(&["-t", "ext4", "-o", "loop,commit=600", image.to_str().unwrap()]).unwrap()
     }
 
     /// Where it is mounted.
@@ -53,20 +54,20 @@ impl Disk {
 
     /// From now on nothing on it can be changed.
     pub(crate) fn make_read_only(&self) {
-        run(Command::new("mount").args(["-o", "remount,ro"]), self);
+        mount(&["-o", "remount,ro"], &self.path()).unwrap();
     }
 
-    fn unmounted() -> Self {
-        let disk = Self { dir: tempfile::tempdir().unwrap() };
-        std::fs::create_dir(disk.path()).unwrap();
-        disk
+    fn mounted(arguments: &[&str]) -> Result<Self, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::create_dir(&path).unwrap();
+        mount(arguments, &path).map(|()| Self { dir })
     }
 }
 
-#[track_caller]
-fn run(mount: &mut Command, disk: &Disk) {
-    let output = mount.arg(disk.path()).output().unwrap();
-    assert!(output.status.success(), "{mount:?}: {}", String::from_utf8_lossy(&output.stderr));
+fn mount(arguments: &[&str], at: &Path) -> Result<(), String> {
+    let output = Command::new("mount").args(arguments).arg(at).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 impl Drop for Disk {
