@@ -39,3 +39,21 @@ async fn every_201_outlives_kill_9() {
     assert_eq!(server.stop_term().code, Some(0));
     println!("{kills} kills, {} acknowledged, ready again after {slowest:?} at most", everybody.len());
 }
+
+/// As a suspended machine or a debugger does it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let people = People::new("stop");
+    let server = start(dir.path());
+    let load = Load::start(server.addr(), &people, CLIENTS);
+    for pause in 1..=20 {
+        load.acknowledged(20 * pause).await;
+        server.sigstop();
+        server.sigcont();
+    }
+    let outcome = load.end().await;
+    assert!(outcome.refused.is_empty() && outcome.unanswered == 0, "{outcome:?}");
+    expect_found(server.addr(), &outcome.acknowledged).await;
+    assert_eq!(server.stop_term().code, Some(0));
+}

@@ -38,7 +38,7 @@ fn program(dir: &Path) -> Program {
 }
 
 fn start(dir: &Path) -> ServerProcess {
-    program(dir).start().unwrap()
+    ServerProcess::start(BINARY, dir, &[]).unwrap()
 }
 
 /// The database that [`program`] uses.
