@@ -1,7 +1,10 @@
 //! Signed documents and what it takes to believe one. SPEC "Envelopes".
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
+use crate::identifier::PrimaryKey;
 use crate::json::{self, Malformed, Object, Value};
 use crate::key::{PublicKey, Seed, Signature};
 use crate::time::Timestamp;
@@ -18,6 +21,9 @@ pub type Tag = &'static str;
 
 /// A kind of signed document.
 pub trait Document: Sized {
+    /// The keys that may sign this kind: [`PublicKey`] where only Ed25519 counts (everything of chat),
+    /// [`PrimaryKey`] where a nostr key does as well (claims, sigchains).
+    type Primary: DocumentKey;
     /// The envelope's member `kez`. It is not signed, so [`TYPE`](Self::TYPE) must agree.
     const TAG: Tag;
     /// The payload's member `type`.
@@ -31,8 +37,14 @@ pub trait Document: Sized {
     fn to_payload(&self) -> Object;
 }
 
+/// A set of keys that a kind of document accepts. Its two members are [`PublicKey`] and [`PrimaryKey`].
+pub trait DocumentKey: Copy + Eq + fmt::Debug + Into<PrimaryKey> + sealed::Sealed {
+    /// The key as one of this set, or `None` when the set does not have it.
+    fn among(key: PrimaryKey) -> Option<Self>;
+}
+
 /// A document of the right shape. Nothing about it has been believed yet: see [`verify`](Self::verify).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     tag: String,
     payload: Object,
@@ -45,7 +57,7 @@ pub struct Envelope {
 }
 
 /// The members that every payload has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Common {
     document_type: String,
     version: i64,
@@ -61,9 +73,9 @@ enum Algorithm {
 
 /// A document that the key named in it has signed. [`Envelope::verify`] is the only constructor.
 #[derive(Debug, Clone)]
-pub struct Verified<D> {
+pub struct Verified<D: Document> {
     document: D,
-    primary: PublicKey,
+    primary: D::Primary,
     created_at: Timestamp,
     canonical: String,
     payload_sha256: [u8; 32],
@@ -82,8 +94,10 @@ pub enum EnvelopeError {
         /// The tag that was asked for.
         expected: Tag,
     },
-    /// `signature.key` and `payload.primary` are not one and the same Ed25519 key.
-    #[error("signature.key and payload.primary do not name the same Ed25519 key")]
+    /// `signature.key` and `payload.primary` are not one and the same key, or not one that signs this document.
+    #[error(
+        "signature.key and payload.primary do not name the same key, or not one that signs this document"
+    )]
     KeyMismatch,
     /// The key did not sign this payload, or not by its algorithm.
     #[error("the signature does not verify")]
@@ -144,8 +158,8 @@ impl Envelope {
             return Err(EnvelopeError::WrongType { expected: D::TAG });
         }
         let document = D::from_payload(&self.payload)?;
-        let primary = self.signer()?;
-        self.check_signature(&primary)?;
+        let primary = self.signer::<D::Primary>()?;
+        self.check_signature(primary.into())?;
         Ok(Verified {
             document,
             primary,
@@ -160,7 +174,30 @@ impl Envelope {
         &self.canonical
     }
 
-    fn from_value(value: Value) -> Result<Self, Malformed> {
+    /// The member `kez`. Nothing about it has been checked.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// The envelope as a member of another document.
+    pub(crate) fn to_value(&self) -> Value {
+        let alg = match self.alg {
+            Algorithm::Ed25519 => ALG_ED25519,
+            Algorithm::Nostr => ALG_NOSTR,
+        };
+        let signature = Object::from([
+            ("alg".into(), alg.into()),
+            ("key".into(), self.key.as_str().into()),
+            ("sig".into(), self.signature.to_hex().as_str().into()),
+        ]);
+        Value::Object(Object::from([
+            ("kez".into(), self.tag.as_str().into()),
+            ("payload".into(), Value::Object(self.payload.clone())),
+            ("signature".into(), Value::Object(signature)),
+        ]))
+    }
+
+    pub(crate) fn from_value(value: Value) -> Result<Self, Malformed> {
         let canonical = value.canonical()?;
         let mut envelope = object(value, "the envelope is not an object")?;
         let tag = take_text(&mut envelope, "kez", "kez is not a string")?;
@@ -187,20 +224,22 @@ impl Envelope {
         Ok(Self { tag, payload, common, alg, key, signature: sig, canonical, signed })
     }
 
-    /// The one Ed25519 key that the document claims to be by.
-    fn signer(&self) -> Result<PublicKey, EnvelopeError> {
+    /// The one key that the document claims to be by.
+    fn signer<K: DocumentKey>(&self) -> Result<K, EnvelopeError> {
         if self.key != self.common.primary {
             return Err(EnvelopeError::KeyMismatch);
         }
-        self.key.parse().map_err(|_| EnvelopeError::KeyMismatch)
+        self.key.parse().ok().and_then(K::among).ok_or(EnvelopeError::KeyMismatch)
     }
 
-    /// An Ed25519 key makes no signature of another algorithm.
-    fn check_signature(&self, key: &PublicKey) -> Result<(), EnvelopeError> {
-        if self.alg != Algorithm::Ed25519 {
-            return Err(EnvelopeError::BadSignature);
+    /// A key makes no signature of another kind of key.
+    fn check_signature(&self, key: PrimaryKey) -> Result<(), EnvelopeError> {
+        match (key, self.alg) {
+            (PrimaryKey::Ed25519(key), Algorithm::Ed25519) => {
+                key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| EnvelopeError::BadSignature)
+            }
+            _ => Err(EnvelopeError::BadSignature),
         }
-        key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| EnvelopeError::BadSignature)
     }
 }
 
@@ -220,14 +259,14 @@ impl Common {
     }
 }
 
-impl<D> Verified<D> {
+impl<D: Document> Verified<D> {
     /// The members of this kind of document.
     pub fn document(&self) -> &D {
         &self.document
     }
 
     /// The key that signed.
-    pub fn primary(&self) -> PublicKey {
+    pub fn primary(&self) -> D::Primary {
         self.primary
     }
 
@@ -250,6 +289,28 @@ impl<D> Verified<D> {
     pub fn envelope_sha256(&self) -> [u8; 32] {
         Sha256::digest(self.canonical.as_bytes()).into()
     }
+}
+
+impl DocumentKey for PublicKey {
+    fn among(key: PrimaryKey) -> Option<Self> {
+        match key {
+            PrimaryKey::Ed25519(key) => Some(key),
+            PrimaryKey::Nostr(_) => None,
+        }
+    }
+}
+
+impl DocumentKey for PrimaryKey {
+    fn among(key: PrimaryKey) -> Option<Self> {
+        Some(key)
+    }
+}
+
+mod sealed {
+    /// Nobody else decides which keys sign documents.
+    pub trait Sealed {}
+    impl Sealed for crate::PublicKey {}
+    impl Sealed for crate::PrimaryKey {}
 }
 
 /// The string member `name` of a payload.

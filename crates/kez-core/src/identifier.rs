@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bech32::Bech32;
-use bech32::primitives::decode::CheckedHrpstring;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::key::PublicKey;
+use crate::nostr::NostrKey;
 
 /// The longest identifier taken, in bytes. Ours: a did or a web address fits, a document does not.
 pub const IDENTIFIER_BYTES_MAX: usize = 512;
@@ -27,8 +26,8 @@ pub struct Identifier {
 pub enum PrimaryKey {
     /// `ed25519:<64 lower-case hex digits>`.
     Ed25519(PublicKey),
-    /// `nostr:npub1…` (NIP-19): the 32 bytes of the x-only secp256k1 key.
-    Nostr([u8; 32]),
+    /// `nostr:npub1…` (NIP-19).
+    Nostr(NostrKey),
 }
 
 /// The text is not an identifier in the form its system asks for.
@@ -77,7 +76,7 @@ impl FromStr for Identifier {
 fn normal_value(system: &str, value: &str) -> Result<String, BadIdentifier> {
     Ok(match system {
         "ed25519" => crate::key::decode_hex::<32>(value).map(|_| value.to_owned()).ok_or(BadIdentifier)?,
-        "nostr" => decode_npub(value).map(|_| value.to_owned())?,
+        "nostr" => NostrKey::from_npub(value)?.to_npub(),
         "dns" => value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase(),
         "ap" => value.strip_prefix('@').unwrap_or(value).to_ascii_lowercase(),
         "github" | "bluesky" => value.to_ascii_lowercase(),
@@ -85,20 +84,42 @@ fn normal_value(system: &str, value: &str) -> Result<String, BadIdentifier> {
     })
 }
 
-/// What a nostr key's text starts with (NIP-19).
-const NPUB: bech32::Hrp = bech32::Hrp::parse_unchecked("npub");
+impl PrimaryKey {
+    /// `ed25519` or `nostr`: the part before the first colon.
+    pub fn system(&self) -> &'static str {
+        match self {
+            Self::Ed25519(_) => "ed25519",
+            Self::Nostr(_) => "nostr",
+        }
+    }
 
-/// The 32 bytes of `npub1…` (NIP-19: bech32 of BIP-173, not bech32m), in the one spelling that [`encode_npub`] gives:
-/// lower case, padding bits zero.
-fn decode_npub(text: &str) -> Result<[u8; 32], BadIdentifier> {
-    let checked = CheckedHrpstring::new::<Bech32>(text).map_err(|_| BadIdentifier)?;
-    let key = checked.byte_iter().collect::<Vec<u8>>().try_into().map_err(|_| BadIdentifier)?;
-    if encode_npub(&key).as_deref() == Some(text) { Ok(key) } else { Err(BadIdentifier) }
+    /// The part after the first colon: 64 hex digits, or `npub1…`.
+    pub fn value(&self) -> String {
+        match self {
+            Self::Ed25519(key) => key.to_hex(),
+            Self::Nostr(key) => key.to_npub(),
+        }
+    }
+
+    /// The first letters of [`value`](Self::value), for logs.
+    pub fn short(&self) -> String {
+        match self {
+            Self::Ed25519(key) => key.short(),
+            Self::Nostr(key) => key.short(),
+        }
+    }
 }
 
-/// `None` cannot happen: 32 bytes are within the length of bech32.
-fn encode_npub(key: &[u8; 32]) -> Option<String> {
-    bech32::encode::<Bech32>(NPUB, key).ok()
+impl From<PublicKey> for PrimaryKey {
+    fn from(key: PublicKey) -> Self {
+        Self::Ed25519(key)
+    }
+}
+
+impl From<NostrKey> for PrimaryKey {
+    fn from(key: NostrKey) -> Self {
+        Self::Nostr(key)
+    }
 }
 
 impl FromStr for PrimaryKey {
@@ -106,7 +127,7 @@ impl FromStr for PrimaryKey {
 
     fn from_str(text: &str) -> Result<Self, BadIdentifier> {
         match text.strip_prefix("nostr:") {
-            Some(npub) => decode_npub(npub).map(Self::Nostr),
+            Some(npub) => NostrKey::from_npub(npub).map(Self::Nostr),
             None => text.parse().map(Self::Ed25519),
         }
     }
@@ -114,12 +135,19 @@ impl FromStr for PrimaryKey {
 
 impl fmt::Display for PrimaryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ed25519(key) => key.fmt(f),
-            Self::Nostr(key) => {
-                write!(f, "nostr:{}", encode_npub(key).ok_or(fmt::Error)?)
-            }
-        }
+        write!(f, "{}:{}", self.system(), self.value())
+    }
+}
+
+impl Serialize for PrimaryKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PrimaryKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -15,23 +15,28 @@
     )
 )]
 
+mod claim;
 mod envelope;
 mod handle;
 mod identifier;
 pub mod json;
 mod key;
+mod nostr;
 mod phrase;
 mod record;
 mod registration;
+pub mod sigchain;
 mod time;
 pub mod webfinger;
 
-pub use envelope::{Document, Envelope, EnvelopeError, Tag, Verified};
+pub use claim::Claim;
+pub use envelope::{Document, DocumentKey, Envelope, EnvelopeError, Tag, Verified};
 pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
 };
 pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
 pub use key::{BadSignature, PublicKey, Seed, Signature};
+pub use nostr::NostrKey;
 pub use phrase::{BadPhrase, Phrase, WordCount};
 pub use record::Record;
 pub use registration::Registration;

@@ -2,6 +2,7 @@
 
 use crate::envelope::{Document, Tag, text};
 use crate::json::{Malformed, Object};
+use crate::key::PublicKey;
 
 /// "I, the primary key, take this handle on this server."
 ///
@@ -16,6 +17,7 @@ pub struct Registration {
 }
 
 impl Document for Registration {
+    type Primary = PublicKey;
     const TAG: Tag = "handle_registration";
     const TYPE: &'static str = "kez.chat.handle_registration";
 

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
 use kez_core::json::{self, Value};
+use kez_core::sigchain::Event;
 use kez_core::{
-    Document, Envelope, EnvelopeError, Handle, Identifier, Phrase, PrimaryKey, PublicKey, Registration, Seed,
-    ServerName, Signature, Timestamp, Verified,
+    Claim, Document, Envelope, EnvelopeError, Handle, Identifier, Phrase, PrimaryKey, PublicKey,
+    Registration, Seed, ServerName, Signature, Timestamp, Verified,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -254,29 +255,6 @@ fn registrations() {
         assert_eq!(verified.unwrap_err().code(), case.error);
     });
 }
-
-/// Documents of another kind, read as far as an envelope goes: the shape, the signature and the two hashes.
-macro_rules! document {
-    ($name:ident, $tag:literal, $type:literal) => {
-        struct $name;
-
-        impl Document for $name {
-            const TAG: &'static str = $tag;
-            const TYPE: &'static str = $type;
-
-            fn from_payload(_: &json::Object) -> Result<Self, json::Malformed> {
-                Ok(Self)
-            }
-
-            fn to_payload(&self) -> json::Object {
-                json::Object::new()
-            }
-        }
-    };
-}
-
-document!(Claim, "claim", "kez.claim");
-document!(Event, "sigchain_event", "kez.sigchain.event");
 
 #[derive(Deserialize)]
 struct EnvelopeCase {
