@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use kez_core::{Fqhn, Record, ServerName};
 use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
+use kez_serve::openapi::Documents;
 use kez_serve::rate::{Quota, RateLimit, RetryAfter};
 
 use crate::base_url::BaseUrl;
@@ -40,15 +40,6 @@ pub(crate) struct App {
     pub openapi: Documents,
     /// Set once the server has begun to stop.
     pub draining: AtomicBool,
-}
-
-/// The description of the HTTP interface in its two forms.
-#[derive(Debug, Clone)]
-pub(crate) struct Documents {
-    /// `application/json`.
-    pub json: Bytes,
-    /// `text/html`.
-    pub page: Bytes,
 }
 
 /// A family or a class behind one address signs up together; a squatter needs hours for hundreds. Per ten minutes.

@@ -1,11 +1,13 @@
 //! What the server is told at start: one documented struct of flags, each with its environment name and default.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kez_core::ServerName;
-use kez_serve::client_addr::{BadProxy, TrustedProxies};
+use kez_serve::client_addr::TrustedProxies;
+pub use kez_serve::flags::Switch;
+use kez_serve::flags::{has_folder, trusted_proxies};
 
 use crate::base_url::BaseUrl;
 
@@ -120,15 +122,6 @@ pub struct ServeArgs {
     pub sig_bind: SigBind,
 }
 
-/// `on` or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// Switched on.
-    On,
-    /// Switched off.
-    Off,
-}
-
 /// Who may take a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RegistrationMode {
@@ -208,8 +201,7 @@ impl ServeArgs {
         {
             return Err(ConfigError::WebDir(dir.clone()));
         }
-        let folder = self.db.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if !folder.unwrap_or(Path::new(".")).is_dir() {
+        if !has_folder(&self.db) {
             return Err(ConfigError::DatabaseFolder(self.db.clone()));
         }
         Ok(())
@@ -218,10 +210,6 @@ impl ServeArgs {
 
 fn bind_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:6969 or [::]:6969")
-}
-
-fn trusted_proxies(text: &str) -> Result<TrustedProxies, BadProxy> {
-    TrustedProxies::parse(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()))
 }
 
 fn database_path(text: &str) -> Result<PathBuf, &'static str> {

@@ -6,7 +6,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use kez_core::EnvelopeError;
-use kez_serve::problem::Problem;
+use kez_serve::problem::{Problem, chain};
 use kez_serve::rate::RetryAfter;
 
 use crate::registration::Refusal;
@@ -115,32 +115,15 @@ fn problem(error: ApiError) -> Problem {
         ApiError::RateLimited(RetryAfter { seconds }) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests").retry_after(seconds)
         }
-        ApiError::Resolve(ResolveError::Busy) => unavailable("busy", "Too busy now").retry_after(1),
+        ApiError::Resolve(ResolveError::Busy) => StoreError::Busy.into(),
         ApiError::Resolve(error) => {
             tracing::info!(error = %chain(&error), "another server gave no record");
             Problem::new(StatusCode::BAD_GATEWAY, "resolve_failed", "Other server not reached")
         }
-        ApiError::Store(StoreError::Full) => {
-            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", "Server storage is full")
-                .retry_after(30)
-        }
-        ApiError::Store(StoreError::Busy) => unavailable("busy", "Too busy now").retry_after(1),
-        ApiError::Store(error) => unavailable("storage_unavailable", "Server storage is not available")
-            .retry_after(5)
-            .caused_by(chain(&error)),
+        ApiError::Store(error) => error.into(),
         ApiError::NatsNotConfigured => {
             refused(StatusCode::NOT_IMPLEMENTED, "nats_not_configured", "NATS is not configured")
         }
         ApiError::Problem(problem) => problem,
     }
-}
-
-fn unavailable(code: &'static str, title: &'static str) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title)
-}
-
-/// An error and its sources in one line, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .fold(error.to_string(), |line, source| format!("{line}: {source}"))
 }

@@ -1,7 +1,6 @@
 //! `kez-chat-server`: flags in, a running server out.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use kez_chat_server::config::{Cli, Command, ServeArgs};
@@ -10,11 +9,6 @@ use kez_serve::clock::SystemClock;
 use kez_serve::rng::SystemRng;
 use kez_serve::signals::Shutdown;
 use kez_serve::telemetry;
-
-/// What service managers send; Ctrl-C is SIGINT, and waits for nothing.
-const SIGTERM: &str = "SIGTERM";
-/// How long a server that will stop goes on serving while readiness is off. With the drain it stays below 10 s.
-const NOTICE: Duration = Duration::from_secs(1);
 
 /// Anything that ends the program with a message.
 type Failure = Box<dyn std::error::Error>;
@@ -51,13 +45,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let mut signals = Shutdown::listen()?;
     let server = Server::bind(args, World::default()).await?;
     announce(args, &server)?;
-    let signal = signals.received().await;
-    if signal == SIGTERM {
-        tracing::info!("stopping soon: not ready any more");
-        server.announce_stop();
-        tokio::time::sleep(NOTICE).await;
-    }
-    tracing::info!(signal, "stopping: no new connections, finishing what is under way");
+    signals.wait(|| server.announce_stop()).await;
     server.shutdown().await;
     tracing::info!("stopped");
     Ok(())

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::{App, Documents};
-use crate::http::{health, lookup, nats_auth, openapi, register, resolve, server_info, web, webfinger};
+use crate::app::App;
+use crate::http::{health, lookup, nats_auth, register, resolve, server_info, web, webfinger};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,8 +48,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
 /// The routes of a running server.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, _) = described().split_for_parts();
-    api.route("/openapi.json", get(openapi::json))
-        .route("/openapi", get(openapi::page))
+    api.route("/openapi.json", get(async |State(app): State<Arc<App>>| app.openapi.json()))
+        .route("/openapi", get(async |State(app): State<Arc<App>>| app.openapi.page()))
         .fallback(web::web)
         .with_state(app)
 }
@@ -60,11 +61,4 @@ pub fn openapi_json() -> String {
     #[expect(clippy::expect_used, reason = "plain data with string keys is JSON")]
     let json = serde_json::to_string_pretty(&document).expect("an OpenAPI document is JSON");
     json + "\n"
-}
-
-/// The document in its two forms.
-pub(crate) fn documents() -> Documents {
-    let json = openapi_json();
-    let page = openapi::render(&serde_json::from_str(&json).unwrap_or_default());
-    Documents { json: json.into(), page: page.into() }
 }

@@ -9,6 +9,7 @@ use kez_core::ServerName;
 use kez_serve::clock::{Clock, SystemClock};
 use kez_serve::edge::Edge;
 use kez_serve::listen::{self, Listener, Running};
+use kez_serve::openapi::Documents;
 use kez_serve::rng::{Rng, SystemRng};
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +116,7 @@ impl Server {
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
             clock: world.clock,
             web: WebClient::new(args.web_dir.clone(), &args.server),
-            openapi: router::documents(),
+            openapi: Documents::new(router::openapi_json()),
             draining: AtomicBool::new(false),
         });
         let edge = Edge::new(&*world.rng)

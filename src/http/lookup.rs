@@ -7,10 +7,10 @@ use axum::extract::{Path, State};
 use kez_core::{Handle, PrimaryKey, Record};
 use kez_serve::client_addr::Client;
 
-use super::reply::Json;
 use super::schema::{ProblemBody, RecordBody};
 use crate::app::App;
 use crate::error::ApiError;
+use kez_serve::reply::Json;
 
 /// A path parameter as text; one that is not UTF-8 names nothing.
 type Param = Result<Path<String>, PathRejection>;

@@ -4,12 +4,10 @@
 pub(crate) mod health;
 pub(crate) mod lookup;
 pub(crate) mod nats_auth;
-pub(crate) mod openapi;
 pub(crate) mod register;
 pub(crate) mod resolve;
 pub(crate) mod server_info;
 pub(crate) mod web;
 pub(crate) mod webfinger;
 
-mod reply;
 mod schema;

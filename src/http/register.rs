@@ -8,13 +8,13 @@ use kez_core::{Envelope, Record, Registration};
 use kez_serve::body::JsonBytes;
 use kez_serve::client_addr::Client;
 
-use super::reply::Stored;
 use super::schema::{ProblemBody, RecordBody, RegistrationEnvelopeBody};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::invite::{InviteHash, InviteToken};
 use crate::registration::decide;
 use crate::store::{Past, Registered};
+use kez_serve::reply::Stored;
 
 /// The longest body, in bytes. SPEC "Registration".
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;

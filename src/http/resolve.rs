@@ -9,10 +9,10 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::reply::Json;
 use super::schema::{ProblemBody, RecordBody};
 use crate::app::App;
 use crate::error::ApiError;
+use kez_serve::reply::Json;
 
 /// Somebody, here or elsewhere.
 #[derive(Serialize, ToSchema)]

@@ -1,6 +1,7 @@
 //! Shapes of bodies for the OpenAPI document, where the type itself lives in a crate that knows no OpenAPI.
 #![expect(dead_code, reason = "these types describe, they are never made")]
 
+pub(super) use kez_serve::problem::ProblemBody;
 use utoipa::ToSchema;
 
 /// A handle and the key that holds it, by this server's word.
@@ -78,24 +79,4 @@ pub(super) struct SignatureBody {
     /// 128 lower-case hex digits.
     #[schema(pattern = "^[0-9a-f]{128}$")]
     sig: String,
-}
-
-/// What went wrong, for programs (`code`) and for people (`title`, `detail`). RFC 9457.
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-pub(super) struct ProblemBody {
-    /// `urn:kez:problem:` and the code.
-    #[schema(example = "urn:kez:problem:handle_taken")]
-    r#type: String,
-    /// The same for each occurrence.
-    #[schema(example = "Handle is taken")]
-    title: String,
-    /// The status of the answer.
-    #[schema(example = 409)]
-    status: u16,
-    /// Stable; clients decide by it.
-    #[schema(example = "handle_taken", pattern = "^[a-z0-9_]+$")]
-    code: String,
-    /// What is special about this occurrence.
-    detail: Option<String>,
 }

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::reply::Json;
 use crate::app::App;
 use crate::registration::SKEW_MAX_S;
+use kez_serve::reply::Json;
 
 /// What a client has to know before it starts.
 #[derive(Serialize, ToSchema)]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use kez_serve::page;
 use kez_serve::problem::Problem;
 use tower::ServiceExt;
 use tower_http::services::{ServeDir, ServeFile};
@@ -16,14 +17,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::web::{Answer, WebClient, answer};
 
-/// The style of the pages that the server itself writes.
-const PAGE_CSS: &str = include_str!("../web/page.css");
-/// Where [`PAGE_CSS`] is found.
-const PAGE_CSS_PATH: &str = "/assets/page.css";
 /// Files below `/assets` have the hash of their content in their name.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// Everything else is asked for again, and mostly answered 304.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// What a page of ours may do: nothing but what is listed.
 const POLICY: &str = "default-src 'none'; \
@@ -54,14 +49,14 @@ pub(crate) async fn web(State(app): State<Arc<App>>, request: Request) -> Respon
         (Answer::Nothing, _) => ApiError::NotFound.into_response(),
         (Answer::File, WebClient::Folder(folder)) => file(folder, &path, request).await,
         (Answer::Page, WebClient::Folder(folder)) => index(folder, request).await,
-        (Answer::File, WebClient::Placeholder(_)) if path == PAGE_CSS_PATH => stylesheet(),
+        (Answer::File, WebClient::Placeholder(_)) if path == page::STYLE_PATH => page::style(),
         (Answer::File, WebClient::Placeholder(_)) => ApiError::NotFound.into_response(),
         (Answer::Page, WebClient::Placeholder(page)) => page_of_ours(page.clone()),
     }
 }
 
 /// An HTML page written by the server itself.
-pub(super) fn page_of_ours(html: Bytes) -> Response {
+fn page_of_ours(html: Bytes) -> Response {
     let mut response = html.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     guard(response.headers_mut());
@@ -97,16 +92,8 @@ fn served(response: Response) -> Response {
     }
 }
 
-fn stylesheet() -> Response {
-    let headers =
-        [(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")), (CACHE_CONTROL, REVALIDATE)];
-    (headers, PAGE_CSS).into_response()
-}
-
 fn guard(headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, REVALIDATE);
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    page::guard(headers, HeaderValue::from_static(POLICY));
 }
 
 fn method_not_allowed() -> Response {

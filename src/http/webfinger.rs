@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use kez_serve::client_addr::Client;
 use kez_serve::problem::Problem;
@@ -73,7 +73,7 @@ pub(crate) async fn host_meta(State(app): State<Arc<App>>, headers: HeaderMap) -
 /// A body with its entity tag, or 304 when the client has it (RFC 9110 section 13.1.2).
 fn fresh(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Response {
     let etag = format!("\"{}\"", HEXLOWER.encode(Sha256::digest(&body).get(..16).unwrap_or_default()));
-    let is_known = request.get_all(IF_NONE_MATCH).iter().any(|line| names(line, &etag));
+    let is_known = kez_serve::etag::is_known(request, &etag);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(content_type)),
         (CACHE_CONTROL, FRESH),
@@ -84,9 +84,4 @@ fn fresh(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Resp
     } else {
         (headers, body).into_response()
     }
-}
-
-fn names(line: &HeaderValue, etag: &str) -> bool {
-    let weak = |tag: &str| tag.trim().trim_start_matches("W/") == etag;
-    line.to_str().is_ok_and(|line| line.trim() == "*" || line.split(',').any(weak))
 }

@@ -9,6 +9,7 @@ mod sqlite;
 use async_trait::async_trait;
 use kez_core::{Handle, PublicKey, ServerName, Timestamp};
 
+pub use kez_serve::storage::{StoreError, StoreHealth};
 pub use sqlite::SqliteStore;
 
 use crate::invite::{Invite, InviteHash};
@@ -59,32 +60,6 @@ pub enum RegisterRefusal {
     /// Another handle looks like this one.
     #[error("the handle looks like one that is taken")]
     HandleConfusable,
-}
-
-/// The store could not answer. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// No room is left where the data lies.
-    #[error("the disk is full")]
-    Full,
-    /// More writes are waiting than the store takes.
-    #[error("too many writes are waiting")]
-    Busy,
-    /// Anything else: the device fails, the file is damaged, the store is closed.
-    #[error("the store failed: {0}")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Whether writes can succeed, as far as the last one tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreHealth {
-    /// The last write succeeded.
-    Ok,
-    /// The last write found no room.
-    Full,
-    /// The last write failed.
-    Failing,
 }
 
 /// The most invite tokens that may work at once. Ours: an operator who needs more gives one token more uses.

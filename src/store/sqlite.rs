@@ -5,7 +5,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use kez_core::{Handle, PublicKey, ServerName, Timestamp};
-use kez_serve::sqlite::{Database, Health, JobError, Migration, OpenError, Options, ReadError, WriteError};
+use kez_serve::sqlite::{Database, JobError, Migration, OpenError, Options};
+use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use sha2::{Digest as _, Sha256};
 
@@ -108,22 +109,12 @@ impl Store for SqliteStore {
     }
 
     fn health(&self) -> StoreHealth {
-        match self.database.health() {
-            Health::Ok => StoreHealth::Ok,
-            Health::Full => StoreHealth::Full,
-            _ => StoreHealth::Failing,
-        }
+        self.database.health().into()
     }
 
     async fn close(&self) {
         self.database.clone().close().await;
     }
-}
-
-/// The result of a write that the domain cannot refuse.
-fn unrefused<T>(result: Result<Result<T, std::convert::Infallible>, WriteError>) -> Result<T, StoreError> {
-    let Ok(value) = result?;
-    Ok(value)
 }
 
 fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
@@ -302,22 +293,6 @@ fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Re
     )?
     .query_map(params![after.map_or("", Handle::as_str), limit], |row| Ok((read_account(row)?, row.get(4)?)))?
     .collect()
-}
-
-impl From<ReadError> for StoreError {
-    fn from(error: ReadError) -> Self {
-        Self::Failed(Box::new(error))
-    }
-}
-
-impl From<WriteError> for StoreError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Full => Self::Full,
-            WriteError::Busy => Self::Busy,
-            other => Self::Failed(Box::new(other)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// The media type of a problem body. RFC 9457 section 3.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -35,6 +36,27 @@ struct Parts {
 /// Why a 5xx happened: for the log, never for the client. Travels in the response's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
+
+/// What went wrong, for programs (`code`) and for people (`title`, `detail`). RFC 9457.
+#[derive(Debug, ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "describes the body for OpenAPI; never made")]
+pub struct ProblemBody {
+    /// `urn:kez:problem:` and the code.
+    #[schema(example = "urn:kez:problem:not_found")]
+    r#type: String,
+    /// The same for each occurrence.
+    #[schema(example = "Not found")]
+    title: String,
+    /// The status of the answer.
+    #[schema(example = 404)]
+    status: u16,
+    /// Stable; clients decide by it.
+    #[schema(example = "not_found", pattern = "^[a-z0-9_]+$")]
+    code: String,
+    /// What is special about this occurrence.
+    detail: Option<String>,
+}
 
 impl Problem {
     /// A problem with a stable `code` (lower case, `_`) and a `title` that is the same every time (RFC 9457 section
@@ -146,7 +168,7 @@ impl IntoResponse for Problem {
 }
 
 /// An error and its sources in one line: `a: b: c`.
-fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,39 +1,54 @@
-//! `GET /openapi.json`, and `GET /openapi`, the same for people.
+//! The description of an HTTP interface, as JSON for programs and as a page for people.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::page;
 
-/// The document, from the code that runs.
-pub(crate) async fn json(State(app): State<Arc<App>>) -> Response {
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    (headers, app.openapi.json.clone()).into_response()
+/// An OpenAPI document in its two forms.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    json: Bytes,
+    page: Bytes,
 }
 
-/// The document as a page.
-pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
-    super::web::page_of_ours(app.openapi.page.clone())
+impl Documents {
+    /// Both forms of the document `json`.
+    pub fn new(json: String) -> Self {
+        let page = render(&serde_json::from_str(&json).unwrap_or_default());
+        Self { json: json.into(), page: page.into() }
+    }
+
+    /// The document itself.
+    pub fn json(&self) -> Response {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ];
+        (headers, self.json.clone()).into_response()
+    }
+
+    /// The document as a page without scripts. Its style is expected at [`page::STYLE_PATH`].
+    pub fn page(&self) -> Response {
+        page::html(self.page.clone())
+    }
 }
 
 /// Writes the page for an OpenAPI document.
-pub(crate) fn render(document: &Value) -> String {
+fn render(document: &Value) -> String {
     let mut html = String::from(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>HTTP interface</title>\
-         <link rel=\"stylesheet\" href=\"/assets/page.css\"><link rel=\"icon\" href=\"data:,\"></head>\
-         <body><main class=\"wide\">",
+         <link rel=\"stylesheet\" href=\"",
     );
+    html.push_str(page::STYLE_PATH);
+    html.push_str("\"><link rel=\"icon\" href=\"data:,\"></head><body><main class=\"wide\">");
     let info = &document["info"];
     // Writing to a String cannot fail.
     let _ = write!(

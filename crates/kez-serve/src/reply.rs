@@ -5,14 +5,18 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::problem::Problem;
+
 /// Room for the usual answer, in bytes.
 const BODY_BYTES: usize = 512;
 
 /// `application/json`, not to be used again without asking.
-pub(crate) struct Json<T>(pub(super) T);
+#[derive(Debug)]
+pub struct Json<T>(pub T);
 
 /// A [`Json`] answer with 201 for something new and 200 for something that was there.
-pub(crate) enum Stored<T> {
+#[derive(Debug)]
+pub enum Stored<T> {
     /// 201.
     New(T),
     /// 200.
@@ -30,7 +34,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 ];
                 (headers, body).into_response()
             }
-            Err(error) => kez_serve::problem::Problem::internal(&error).into_response(),
+            Err(error) => Problem::internal(&error).into_response(),
         }
     }
 }
