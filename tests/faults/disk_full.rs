@@ -15,13 +15,15 @@ use crate::{database, dump, start};
 
 /// A refusal may take this long: "at once", for a debug build on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(2);
+/// Size of the disks. The log alone may take 64 MiB before it starts over; all rounds together write less than half this.
+const DISK_MIB: u32 = 48;
 /// Registrations that may still find room in what the database has claimed before.
 const ROOM_MAX: u32 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_are_refused_and_come_back_on_a_full_tmpfs() {
     if can_mount() {
-        fill_and_free(&Disk::tmpfs(16), "tmpfs").await;
+        fill_and_free(&Disk::tmpfs(DISK_MIB), "tmpfs").await;
     }
 }
 
@@ -29,7 +31,7 @@ async fn writes_are_refused_and_come_back_on_a_full_tmpfs() {
 async fn writes_are_refused_and_come_back_on_a_full_ext4() {
     if can_mount() {
         let images = tempfile::tempdir().unwrap();
-        fill_and_free(&Disk::ext4(&images.path().join("disk"), 32), "ext4").await;
+        fill_and_free(&Disk::ext4(&images.path().join("disk"), DISK_MIB), "ext4").await;
     }
 }
 
