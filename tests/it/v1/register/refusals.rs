@@ -52,7 +52,7 @@ async fn key_mismatch() {
     400 application/problem+json
     {
       "code": "key_mismatch",
-      "detail": "signature.key and payload.primary do not name the same Ed25519 key",
+      "detail": "signature.key and payload.primary do not name the same key, or not one that signs this document",
       "status": 400,
       "title": "Keys do not agree",
       "type": "urn:kez:problem:key_mismatch"

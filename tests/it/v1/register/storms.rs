@@ -118,6 +118,33 @@ async fn a_crowd_of_different_people_all_get_in() {
     assert_eq!(net.check_registry().await.accounts.len(), 500);
 }
 
+/// Waiting for the same commit, each still gets a verdict of its own.
+#[tokio::test]
+async fn those_who_wait_for_one_commit_are_told_apart() {
+    let net = Net::with(|setup| setup.args.registration = RegistrationMode::Invite).await;
+    let (id, token) = net.invite(40, 3_600).await;
+    let call = |name: &str, handle: &str| net.actor(name).registering(handle).header("kez-invite", &token);
+    let same = net.actor("alice").registration("alice");
+    let again = || net.post("/v1/register").json(same.clone()).header("kez-invite", &token);
+
+    let calls = (0..20).map(|_| again()).collect();
+    assert_eq!(outcomes(&net.together(calls).await), counts([("200", 19), ("201", 1)]));
+    assert_eq!(net.check_registry().await.invites[&id], 39);
+
+    let calls = (0..20).map(|n| call(&format!("wanter-{n}"), "prize")).collect();
+    assert_eq!(outcomes(&net.together(calls).await), counts([("201", 1), ("handle_taken", 19)]));
+    let calls = (0..20).map(|n| call("bob", &format!("bob{}", letters(n)))).collect();
+    assert_eq!(outcomes(&net.together(calls).await), counts([("201", 1), ("key_taken", 19)]));
+    let calls = (0..20).map(|n| call(&format!("twin-{n}"), &format!("t{}win", "-".repeat(n)))).collect();
+    assert_eq!(outcomes(&net.together(calls).await), counts([("201", 1), ("handle_confusable", 19)]));
+    assert_eq!(net.check_registry().await.invites[&id], 36, "a refusal costs nothing");
+
+    let calls = (0..50).map(|n| call(&format!("guest-{n}"), &format!("guest{}", letters(n)))).collect();
+    assert_eq!(outcomes(&net.together(calls).await), counts([("201", 36), ("invite_required", 14)]));
+    let registry = net.check_registry().await;
+    assert_eq!((registry.accounts.len(), registry.invites[&id]), (40, 0));
+}
+
 /// A number in letters no two of which are folded into each other.
 fn letters(n: usize) -> String {
     [n / 100 % 10, n / 10 % 10, n % 10].map(|digit| char::from(b"abcdefghkp"[digit])).into_iter().collect()
