@@ -60,16 +60,19 @@ impl FromStr for BaseUrl {
     type Err = BadBaseUrl;
 
     fn from_str(text: &str) -> Result<Self, BadBaseUrl> {
-        let url = if text.contains("://") { parse(text)? } else { with_scheme(text)? };
-        if !matches!(url.scheme(), "https" | "http") {
-            return Err(BadBaseUrl::Scheme);
-        }
+        let url = written_url(text)?;
         let has_user = !url.username().is_empty() || url.password().is_some();
         if has_user || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(BadBaseUrl::Surplus);
         }
         Ok(Self(url))
     }
+}
+
+/// A URL as a person writes it: without a scheme, `http` to this machine itself and `https` to any other.
+pub(crate) fn written_url(text: &str) -> Result<Url, BadBaseUrl> {
+    let url = if text.contains("://") { parse(text)? } else { with_scheme(text)? };
+    if matches!(url.scheme(), "https" | "http") { Ok(url) } else { Err(BadBaseUrl::Scheme) }
 }
 
 fn parse(text: &str) -> Result<Url, BadBaseUrl> {
@@ -81,7 +84,8 @@ fn with_scheme(text: &str) -> Result<Url, BadBaseUrl> {
     if is_loopback(&plain) { Ok(plain) } else { parse(&format!("https://{text}")) }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether the host is this machine itself.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"), // RFC 6761 section 6.3
         Some(Host::Ipv4(address)) => address.is_loopback(),

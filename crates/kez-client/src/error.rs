@@ -1,9 +1,11 @@
 //! What can go wrong between a client and a server, by whose fault it was.
 
+use kez_core::sigchain::EVENTS_MAX;
 use kez_core::{ServerName, Timestamp};
 use serde::Deserialize;
 
-use crate::transport::{BODY_BYTES_MAX, CALL_S_MAX};
+use crate::events::{CHAIN_BYTES_MAX, LINE_BYTES_MAX};
+use crate::transport::BODY_BYTES_MAX;
 
 /// The longest text of a server that is kept for people to read, in characters.
 const TEXT_CHARS_MAX: usize = 400;
@@ -23,11 +25,13 @@ pub enum ClientError {
         /// What failed. Its URL is left out.
         source: reqwest::Error,
     },
-    /// No whole answer within [`CALL_S_MAX`] seconds. The server may or may not have done what was asked.
-    #[error("{origin} did not answer within {CALL_S_MAX} seconds")]
+    /// No whole answer in time. The server may or may not have done what was asked.
+    #[error("{origin} did not answer within {after_s} seconds")]
     TimedOut {
         /// `https://kez.lat`.
         origin: String,
+        /// [`CALL_S_MAX`](crate::CALL_S_MAX), or [`CHAIN_S_MAX`](crate::CHAIN_S_MAX) for a whole chain.
+        after_s: u64,
     },
     /// A domain by whose name no web server can be reached.
     #[error("{server} cannot be the name of a web server")]
@@ -44,8 +48,8 @@ pub enum ClientError {
     /// The server understood, and said no.
     #[error("{0}")]
     Refused(Box<Problem>),
-    /// The answer is not one that the protocol knows: most often no home server runs there.
-    #[error("{origin} does not answer like a KEZ home server: {what} (HTTP status {status})")]
+    /// The answer is not one that the protocol knows: most often no server of ours runs there.
+    #[error("{origin} does not answer like a KEZ server: {what} (HTTP status {status})")]
     NotProtocol {
         /// `https://kez.lat`.
         origin: String,
@@ -74,12 +78,24 @@ pub enum AnswerFault {
     /// The body is not the JSON that belongs to this call.
     #[error("its answer is not the JSON that belongs here")]
     NotJson,
+    /// The body is not UTF-8 text.
+    #[error("its answer is not text")]
+    NotText,
     /// Neither success nor a problem body with a code.
     #[error("its answer is neither a success nor a refusal with a code")]
     NoCode,
     /// A redirect. None is followed: it could lead a caller to another server than the one named.
     #[error("it redirects elsewhere, which is not followed")]
     Redirect,
+    /// The body is not `application/jsonl`, as chains are.
+    #[error("its answer is no sigchain")]
+    NotJsonl,
+    /// A line of a chain is longer than [`LINE_BYTES_MAX`].
+    #[error("a line of its sigchain is longer than {} KiB", LINE_BYTES_MAX / 1024)]
+    LineTooLong,
+    /// A chain is larger than [`CHAIN_BYTES_MAX`], or has more than [`EVENTS_MAX`] lines.
+    #[error("its sigchain has more than {EVENTS_MAX} events or {} MiB", CHAIN_BYTES_MAX / (1024 * 1024))]
+    ChainTooLarge,
     /// The WebFinger account has no KEZ key, or no link to a record.
     #[error("its WebFinger answer names no KEZ key and record")]
     NoKezAccount,
@@ -104,6 +120,12 @@ pub enum Contradiction {
     /// WebFinger sends the client away from https, to a bare address or to another port.
     #[error("its WebFinger answer points to a place that is not an https address of a name")]
     UnfitLink,
+    /// The chain ends before the event that the answer itself names as the last one (its `ETag`).
+    #[error("its sigchain is not the one that its own answer names")]
+    ChainCutShort,
+    /// The answer to an append names another event than the one that was sent.
+    #[error("it confirms another event than the one it was sent")]
+    OtherEvent,
 }
 
 /// A refusal by the server (RFC 9457). All text is the server's, cut to length and free of control characters.

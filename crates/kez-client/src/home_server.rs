@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::base_url::BaseUrl;
 use crate::error::{AnswerFault, ClientError, Contradiction};
 use crate::invite::Invite;
+use crate::sig_url::SigUrl;
 use crate::transport::{Answer, Transport};
 
 /// The code of "nobody here by that name or key".
@@ -29,6 +30,8 @@ pub struct ServerInfo {
     pub server: ServerName,
     /// Who may take a handle.
     pub registration: RegistrationPolicy,
+    /// Where its people publish their sigchains.
+    pub sig_server_url: Option<SigUrl>,
 }
 
 /// Who may take a handle on a server.
@@ -135,7 +138,7 @@ impl HomeServer {
 }
 
 /// Whether a lookup found somebody; any other answer than yes and no is an error.
-fn found(answer: &Answer) -> Result<bool, ClientError> {
+pub(crate) fn found(answer: &Answer) -> Result<bool, ClientError> {
     if answer.status() == StatusCode::OK {
         return Ok(true);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -22,6 +22,16 @@ const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     client: Client,
+    call_max: Duration,
+}
+
+/// An answer whose body is read piece by piece, with whatever length. The caller bounds it.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    url: Url,
+    head: Answer,
+    after_s: u64,
+    response: Response,
 }
 
 /// A whole answer, with whatever status.
@@ -49,13 +59,28 @@ impl Transport {
             .no_proxy()
             .timeout(timeout)
             .build()
-            .map_err(|source| unanswered(url, source))?;
-        Ok(Self { client })
+            .map_err(|source| unanswered(url, timeout, source))?;
+        Ok(Self { client, call_max: timeout })
     }
 
     /// Reads `url`.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, ClientError> {
-        exchange(url, self.client.get(url.clone())).await
+        self.exchange(url, self.client.get(url.clone())).await
+    }
+
+    /// Reads `url` piece by piece within `call_max` altogether; an answer other than 200 comes whole.
+    pub(crate) async fn open(
+        &self,
+        url: &Url,
+        call_max: Duration,
+    ) -> Result<Result<Pieces, Answer>, ClientError> {
+        let request = self.client.get(url.clone()).timeout(call_max);
+        let accept = "application/jsonl, application/problem+json";
+        let (head, response) = send(url, request, accept, call_max).await?;
+        if head.status == StatusCode::OK {
+            return Ok(Ok(Pieces { url: url.clone(), head, after_s: call_max.as_secs(), response }));
+        }
+        whole(url, head, response, call_max).await.map(Err)
     }
 
     /// Sends one JSON document, with further headers.
@@ -66,7 +91,13 @@ impl Transport {
         headers: HeaderMap,
     ) -> Result<Answer, ClientError> {
         let request = self.client.post(url.clone()).headers(headers);
-        exchange(url, request.header(CONTENT_TYPE, "application/json").body(json)).await
+        self.exchange(url, request.header(CONTENT_TYPE, "application/json").body(json)).await
+    }
+
+    async fn exchange(&self, url: &Url, request: RequestBuilder) -> Result<Answer, ClientError> {
+        let accept = "application/json, application/jrd+json, application/problem+json";
+        let (head, response) = send(url, request, accept, self.call_max).await?;
+        whole(url, head, response, self.call_max).await
     }
 }
 
@@ -84,38 +115,44 @@ fn tls(with_authorities: bool) -> Result<ClientConfig, ClientError> {
     Ok(builder.with_no_client_auth())
 }
 
-async fn exchange(url: &Url, request: RequestBuilder) -> Result<Answer, ClientError> {
-    let accept = HeaderValue::from_static("application/json, application/jrd+json, application/problem+json");
-    let response = request.header(ACCEPT, accept).send().await.map_err(|source| unanswered(url, source))?;
-    let mut answer = Answer {
+/// The head of an answer, and its body still to be read.
+async fn send(
+    url: &Url,
+    request: RequestBuilder,
+    accept: &'static str,
+    call_max: Duration,
+) -> Result<(Answer, Response), ClientError> {
+    let sent = request.header(ACCEPT, HeaderValue::from_static(accept)).send().await;
+    let response = sent.map_err(|source| unanswered(url, call_max, source))?;
+    let head = Answer {
         origin: origin(url),
         status: response.status(),
         retry_after_s: retry_after_s(response.headers()),
         body: Vec::new(),
     };
-    match read_body(url, response).await? {
-        Some(body) => answer.body = body,
-        None => return Err(answer.not_protocol(AnswerFault::TooLarge)),
+    Ok((head, response))
+}
+
+/// The answer with its body, up to [`BODY_BYTES_MAX`].
+async fn whole(
+    url: &Url,
+    mut answer: Answer,
+    mut response: Response,
+    call_max: Duration,
+) -> Result<Answer, ClientError> {
+    while let Some(chunk) = response.chunk().await.map_err(|source| unanswered(url, call_max, source))? {
+        if answer.body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(answer.not_protocol(AnswerFault::TooLarge));
+        }
+        answer.body.extend_from_slice(&chunk);
     }
     Ok(answer)
 }
 
-/// The body, or `None` when it goes beyond [`BODY_BYTES_MAX`].
-async fn read_body(url: &Url, mut response: Response) -> Result<Option<Vec<u8>>, ClientError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|source| unanswered(url, source))? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
-fn unanswered(url: &Url, source: reqwest::Error) -> ClientError {
+fn unanswered(url: &Url, call_max: Duration, source: reqwest::Error) -> ClientError {
     let origin = origin(url);
     if source.is_timeout() {
-        return ClientError::TimedOut { origin };
+        return ClientError::TimedOut { origin, after_s: call_max.as_secs() };
     }
     ClientError::Unreachable { origin, source: source.without_url() }
 }
@@ -129,6 +166,34 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
+impl Pieces {
+    /// The next piece; `None` at the end of the body. A body that breaks off is an error.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let call_max = Duration::from_secs(self.after_s);
+        let chunk = self.response.chunk().await.map_err(|source| unanswered(&self.url, call_max, source))?;
+        Ok(chunk.map(Into::into))
+    }
+
+    /// The head of the answer; its body is empty.
+    pub(crate) fn head(&self) -> &Answer {
+        &self.head
+    }
+
+    /// `application/jsonl`, without parameters; empty when there is none.
+    pub(crate) fn media_type(&self) -> &str {
+        self.header(&CONTENT_TYPE).split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The entity tag without its quotes; empty when there is none.
+    pub(crate) fn etag(&self) -> &str {
+        self.header(&ETAG).trim_start_matches("W/").trim_matches('"')
+    }
+
+    fn header(&self, name: &HeaderName) -> &str {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
 impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
@@ -137,6 +202,11 @@ impl Answer {
     /// The body as the JSON of a success.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|_| self.not_protocol(AnswerFault::NotJson))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> Result<String, ClientError> {
+        String::from_utf8(self.body.clone()).map_err(|_| self.not_protocol(AnswerFault::NotText))
     }
 
     /// The error of an answer that is no success.
