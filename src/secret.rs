@@ -31,7 +31,9 @@ struct Secret {
 #[non_exhaustive]
 pub enum SecretError {
     /// Reading or writing failed.
-    #[error("--secret-file {path}: {source}")]
+    #[error(
+        "--secret-file {path}: {source}; name a file that this user may read, in a folder where it may write"
+    )]
     Io {
         /// The file.
         path: PathBuf,

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 pub use address::is_public;
 pub use outgoing::{AddressRule, Lookup, Outgoing, OutgoingError, SystemLookup};
 
+use crate::base_url::BaseUrl;
 use cache::Cache;
 
 /// Look-ups under way at once; one more is refused.
@@ -84,6 +85,9 @@ impl Resolver {
         let named = jrd.properties.get(PROPERTY_PRIMARY).and_then(Option::as_deref);
         if named != Some(&record.primary.to_string()) {
             return Err(ResolveError::BadAnswer("WebFinger and record name different keys"));
+        }
+        if record.sigchain_url.parse::<BaseUrl>().is_err() {
+            return Err(ResolveError::BadAnswer("a sigchain that is not on the web"));
         }
         Ok(Some(record))
     }

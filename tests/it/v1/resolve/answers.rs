@@ -58,6 +58,7 @@ async fn a_record_of_somebody_else_is_not_believed() {
         with("primary", json!(bob.key().to_hex())),
         with("registered_at", json!("yesterday")),
         with("sigchain_url", json!(7)),
+        with("sigchain_url", json!("javascript:alert(1)")),
         lacking,
         json!([]),
         json!("bob"),
