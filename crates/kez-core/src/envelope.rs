@@ -7,11 +7,13 @@ use sha2::{Digest, Sha256};
 use crate::identifier::PrimaryKey;
 use crate::json::{self, Malformed, Object, Value};
 use crate::key::{PublicKey, Seed, Signature};
+#[cfg(feature = "nostr")]
+use crate::nostr::NostrSecret;
 use crate::time::Timestamp;
 
 /// `alg` of an Ed25519 signature over the canonical payload: plain RFC 8032, no pre-hash.
 const ALG_ED25519: &str = "ed25519-sha512-jcs";
-/// `alg` of a BIP-340 signature by a nostr key.
+/// `alg` of a BIP-340 signature by a nostr key over SHA-256 of the canonical payload.
 const ALG_NOSTR: &str = "nostr-secp256k1-schnorr-sha256-jcs";
 /// The one version of every document type.
 const VERSION: i64 = 1;
@@ -102,6 +104,9 @@ pub enum EnvelopeError {
     /// The key did not sign this payload, or not by its algorithm.
     #[error("the signature does not verify")]
     BadSignature,
+    /// By a nostr key, whose signatures this build cannot check: it was made without the feature `nostr`.
+    #[error("signatures of nostr keys are not supported by this build")]
+    Unsupported,
 }
 
 impl EnvelopeError {
@@ -112,6 +117,7 @@ impl EnvelopeError {
             Self::WrongType { .. } => "wrong_type",
             Self::KeyMismatch => "key_mismatch",
             Self::BadSignature => "bad_signature",
+            Self::Unsupported => "unsupported",
         }
     }
 }
@@ -128,26 +134,43 @@ impl Envelope {
     ///
     /// [`Malformed`] when the document holds text that the strict reader would refuse.
     pub fn sign<D: Document>(document: &D, seed: &Seed, created_at: Timestamp) -> Result<Self, Malformed> {
-        let primary = seed.public_key().to_string();
+        Self::sign_with(document, seed.public_key().into(), created_at, |signed| Ok(seed.sign(signed)))
+    }
+
+    /// Signs a document as the owner of a nostr key at `created_at`; `aux` is fresh randomness, see
+    /// [`NostrSecret::sign`].
+    ///
+    /// [`Malformed`] when the document holds text that the strict reader would refuse.
+    #[cfg(feature = "nostr")]
+    pub fn sign_nostr<D: Document<Primary = PrimaryKey>>(
+        document: &D,
+        secret: &NostrSecret,
+        aux: &[u8; 32],
+        created_at: Timestamp,
+    ) -> Result<Self, Malformed> {
+        Self::sign_with(document, secret.public_key().into(), created_at, |signed| {
+            let hash = Sha256::digest(signed).into();
+            secret.sign(&hash, aux).map_err(|_| Malformed::Shape("cannot be signed with these random bytes"))
+        })
+    }
+
+    fn sign_with<D: Document>(
+        document: &D,
+        primary: PrimaryKey,
+        created_at: Timestamp,
+        sign: impl FnOnce(&[u8]) -> Result<Signature, Malformed>,
+    ) -> Result<Self, Malformed> {
+        let key = primary.to_string();
         let mut payload = document.to_payload();
         payload.insert("type".into(), D::TYPE.into());
         payload.insert("version".into(), Value::Integer(VERSION));
-        payload.insert("primary".into(), primary.as_str().into());
+        payload.insert("primary".into(), key.as_str().into());
         payload.insert("created_at".into(), created_at.to_string().as_str().into());
 
         let payload = Value::Object(payload);
-        let sig = seed.sign(payload.canonical()?.as_bytes());
-        let signature = Object::from([
-            ("alg".into(), ALG_ED25519.into()),
-            ("key".into(), primary.as_str().into()),
-            ("sig".into(), sig.to_hex().as_str().into()),
-        ]);
-        let envelope = Object::from([
-            ("kez".into(), D::TAG.into()),
-            ("payload".into(), payload),
-            ("signature".into(), Value::Object(signature)),
-        ]);
-        Self::parse(Value::Object(envelope).canonical()?.as_bytes())
+        let signature = sign(payload.canonical()?.as_bytes())?;
+        let envelope = envelope_value(D::TAG, payload, Algorithm::of(primary), &key, signature);
+        Self::parse(envelope.canonical()?.as_bytes())
     }
 
     /// Believes the document, or says why not. The checks come in the order of [`EnvelopeError`]'s variants; the
@@ -181,20 +204,8 @@ impl Envelope {
 
     /// The envelope as a member of another document.
     pub(crate) fn to_value(&self) -> Value {
-        let alg = match self.alg {
-            Algorithm::Ed25519 => ALG_ED25519,
-            Algorithm::Nostr => ALG_NOSTR,
-        };
-        let signature = Object::from([
-            ("alg".into(), alg.into()),
-            ("key".into(), self.key.as_str().into()),
-            ("sig".into(), self.signature.to_hex().as_str().into()),
-        ]);
-        Value::Object(Object::from([
-            ("kez".into(), self.tag.as_str().into()),
-            ("payload".into(), Value::Object(self.payload.clone())),
-            ("signature".into(), Value::Object(signature)),
-        ]))
+        let payload = Value::Object(self.payload.clone());
+        envelope_value(&self.tag, payload, self.alg, &self.key, self.signature)
     }
 
     pub(crate) fn from_value(value: Value) -> Result<Self, Malformed> {
@@ -206,11 +217,7 @@ impl Envelope {
         let payload = object(payload, "payload is not an object")?;
         let signature = take(&mut envelope, "signature", "signature is missing")?;
         let mut signature = object(signature, "signature is not an object")?;
-        let alg = match take_text(&mut signature, "alg", "signature.alg is not a string")?.as_str() {
-            ALG_ED25519 => Algorithm::Ed25519,
-            ALG_NOSTR => Algorithm::Nostr,
-            _ => return Err(Malformed::Shape("signature.alg is not a known algorithm")),
-        };
+        let alg = Algorithm::read(&take_text(&mut signature, "alg", "signature.alg is not a string")?)?;
         let key = take_text(&mut signature, "key", "signature.key is not a string")?;
         let sig = take_text(&mut signature, "sig", "signature.sig is not a string")?;
         let sig = Signature::from_hex(&sig)
@@ -234,13 +241,58 @@ impl Envelope {
 
     /// A key makes no signature of another kind of key.
     fn check_signature(&self, key: PrimaryKey) -> Result<(), EnvelopeError> {
-        match (key, self.alg) {
-            (PrimaryKey::Ed25519(key), Algorithm::Ed25519) => {
+        if self.alg != Algorithm::of(key) {
+            return Err(EnvelopeError::BadSignature);
+        }
+        match key {
+            PrimaryKey::Ed25519(key) => {
                 key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| EnvelopeError::BadSignature)
             }
-            _ => Err(EnvelopeError::BadSignature),
+            #[cfg(feature = "nostr")]
+            PrimaryKey::Nostr(key) => key
+                .verify(&Sha256::digest(self.signed.as_bytes()).into(), &self.signature)
+                .map_err(|_| EnvelopeError::BadSignature),
+            #[cfg(not(feature = "nostr"))]
+            PrimaryKey::Nostr(_) => Err(EnvelopeError::Unsupported),
         }
     }
+}
+
+impl Algorithm {
+    fn of(key: PrimaryKey) -> Self {
+        match key {
+            PrimaryKey::Ed25519(_) => Self::Ed25519,
+            PrimaryKey::Nostr(_) => Self::Nostr,
+        }
+    }
+
+    fn read(name: &str) -> Result<Self, Malformed> {
+        match name {
+            ALG_ED25519 => Ok(Self::Ed25519),
+            ALG_NOSTR => Ok(Self::Nostr),
+            _ => Err(Malformed::Shape("signature.alg is not a known algorithm")),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => ALG_ED25519,
+            Self::Nostr => ALG_NOSTR,
+        }
+    }
+}
+
+fn envelope_value(tag: &str, payload: Value, alg: Algorithm, key: &str, signature: Signature) -> Value {
+    let signature = Object::from([
+        ("alg".into(), alg.name().into()),
+        ("key".into(), key.into()),
+        ("sig".into(), signature.to_hex().as_str().into()),
+    ]);
+    Value::Object(Object::from([
+        ("kez".into(), tag.into()),
+        ("payload".into(), payload),
+        ("signature".into(), Value::Object(signature)),
+    ]))
 }
 
 impl Common {

@@ -37,6 +37,8 @@ pub use handle::{
 pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
 pub use key::{BadSignature, PublicKey, Seed, Signature};
 pub use nostr::NostrKey;
+#[cfg(feature = "nostr")]
+pub use nostr::NostrSecret;
 pub use phrase::{BadPhrase, Phrase, WordCount};
 pub use record::Record;
 pub use registration::Registration;

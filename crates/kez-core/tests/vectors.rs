@@ -2,6 +2,9 @@
 //!
 //! A folder that nobody reads fails [`every_folder_has_a_reader`].
 
+#[path = "vectors/nostr.rs"]
+mod nostr;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,13 +25,14 @@ const READ_ELSEWHERE: [(&str, &str); 2] =
     [("webfinger-resource", "kez-chat-server"), ("seed-file", "kez-cli")];
 
 /// Topics read below.
-const READ_HERE: [&str; 10] = [
+const READ_HERE: [&str; 11] = [
     "ed25519",
     "envelope",
     "handle",
     "identifier",
     "jcs",
     "json",
+    "nostr",
     "phrase",
     "registration",
     "server-name",
