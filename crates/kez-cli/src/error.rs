@@ -8,6 +8,7 @@ use kez_core::{BadPhrase, EnvelopeError, Fqhn, ServerName, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::ask::AskError;
+use crate::disk::DiskError;
 use crate::home::HomeError;
 use crate::seed_file::SeedFileError;
 
@@ -187,9 +188,7 @@ fn home(error: &HomeError, message: &str) -> Failure {
     let other = |code| Failure::new(Exit::Other, code, message.to_owned());
     match error {
         HomeError::NoPlace => other("no_home").help("set KEZ_HOME to a directory of yours"),
-        HomeError::Io { path, .. } => other("io")
-            .help("check the permissions and the space on the disk, or set KEZ_HOME to another directory")
-            .detail("path", json!(path.display().to_string())),
+        HomeError::Disk(error) => disk(error, message),
         HomeError::IdentityExists { path } => other("identity_exists")
             .help(
                 "kez identity show tells whose it is\n\
@@ -208,6 +207,12 @@ fn home(error: &HomeError, message: &str) -> Failure {
             other("config_damaged").help("delete it: it holds nothing but the home server you used last")
         }
     }
+}
+
+fn disk(error: &DiskError, message: &str) -> Failure {
+    Failure::new(Exit::Other, "io", message.to_owned())
+        .help("check the permissions and the space on the disk, or set KEZ_HOME to another directory")
+        .detail("path", json!(error.path.display().to_string()))
 }
 
 fn seed_file(error: SeedFileError, message: &str) -> Failure {

@@ -1,20 +1,15 @@
 //! The user's data directory: the seed file, and what kez remembers.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kez_client::BaseUrl;
 use kez_core::{Fqhn, PublicKey, ServerName, Timestamp};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
 
+use crate::disk::{self, DiskError};
 use crate::seed_file::{SeedFile, SeedFileError};
-
-/// The most that is read of a file in the directory, in bytes. A sealed seed file has under 1 KiB.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The directory that kez keeps its files in. Need not exist yet.
 #[derive(Debug)]
@@ -63,15 +58,8 @@ pub(crate) enum HomeError {
     /// None of the environment variables says where it is.
     #[error("kez does not know where to keep its files")]
     NoPlace,
-    /// The operating system refused.
-    #[error("{path} cannot be {done}")]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// `read` or `written`.
-        done: &'static str,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// An identity is there already.
     #[error("there is an identity already, in {path}")]
     IdentityExists {
@@ -129,7 +117,7 @@ impl Home {
     /// The identity, still closed. Refuses a file that other users can read.
     pub(crate) fn identity(&self) -> Result<SeedFile, HomeError> {
         let path = self.seed_path();
-        let bytes = read(&path)?.ok_or_else(|| HomeError::NoIdentity { path: path.clone() })?;
+        let bytes = disk::read(&path)?.ok_or_else(|| HomeError::NoIdentity { path: path.clone() })?;
         if is_open_to_others(&path)? {
             return Err(HomeError::OpenToOthers { path });
         }
@@ -138,7 +126,7 @@ impl Home {
 
     /// Stores a first identity; refuses where one is.
     pub(crate) fn add_identity(&self, identity: &SeedFile) -> Result<(), HomeError> {
-        self.write_new(self.seed_path(), identity.to_text().as_bytes())
+        write_seed(self.seed_path(), identity.to_text().as_bytes())
     }
 
     /// Stores an identity in place of another, whose file is kept under a name that tells `now`.
@@ -148,15 +136,15 @@ impl Home {
         now: Timestamp,
     ) -> Result<Option<Former>, HomeError> {
         let path = self.seed_path();
-        let former = read(&path)?.map(|bytes| self.keep(&bytes, now)).transpose()?;
-        self.write(&path, identity.to_text().as_bytes())?;
+        let former = disk::read(&path)?.map(|bytes| self.keep(&bytes, now)).transpose()?;
+        disk::write(&path, identity.to_text().as_bytes())?;
         Ok(former)
     }
 
     /// What is remembered; nothing, when kez is new here.
     pub(crate) fn memory(&self) -> Result<Memory, HomeError> {
         let path = self.memory_path();
-        match read(&path)? {
+        match disk::read(&path)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| HomeError::Memory { path }),
             None => Ok(Memory::default()),
         }
@@ -165,9 +153,10 @@ impl Home {
     /// Remembers.
     pub(crate) fn remember(&self, memory: &Memory) -> Result<(), HomeError> {
         let path = self.memory_path();
-        let mut text = serde_json::to_vec_pretty(memory).map_err(|error| written(&path, error.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(memory).map_err(|error| DiskError::written(&path, error.into()))?;
         text.push(b'\n');
-        self.write(&path, &text)
+        Ok(disk::write(&path, &text)?)
     }
 
     fn memory_path(&self) -> PathBuf {
@@ -176,85 +165,26 @@ impl Home {
 
     fn keep(&self, seed_file: &[u8], now: Timestamp) -> Result<Former, HomeError> {
         let stamp = now.truncated().to_string().replace(['-', ':'], "");
-        let path = self.dir.join(format!("seed-replaced-{stamp}.json"));
-        self.write_new(path.clone(), seed_file)?;
+        let path = self.path(&format!("seed-replaced-{stamp}.json"));
+        write_seed(path.clone(), seed_file)?;
         Ok(Former { path })
     }
 
-    /// Writes a seed file that must not be there yet: all of it or nothing, durably, for this user only.
-    fn write_new(&self, path: PathBuf, bytes: &[u8]) -> Result<(), HomeError> {
-        let draft = self.draft(bytes).map_err(|source| written(&path, source))?;
-        match draft.persist_noclobber(&path) {
-            Ok(_) => sync_directory(&self.dir).map_err(|source| written(&path, source)),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(HomeError::IdentityExists { path })
-            }
-            Err(error) => Err(written(&path, error.error)),
-        }
-    }
-
-    /// Writes a file, replacing the one that is there in one step.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-        let persist = || {
-            self.draft(bytes)?.persist(path)?;
-            sync_directory(&self.dir)
-        };
-        persist().map_err(|source| written(path, source))
-    }
-
-    /// The bytes on disk under a temporary name, mode 0600; removed again unless persisted.
-    fn draft(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
-        create_directory(&self.dir)?;
-        let mut file = tempfile::Builder::new().prefix(".kez-").tempfile_in(&self.dir)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok(file)
+    /// A file in the directory, or in a directory of it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 }
 
-fn written(path: &Path, source: io::Error) -> HomeError {
-    HomeError::Io { path: path.to_owned(), done: "written", source }
-}
-
-/// The content of a file, or `None` when there is no such file.
-fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(HomeError::Io { path: path.to_owned(), done: "read", source }),
-    }
-}
-
-#[cfg(unix)]
-fn create_directory(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-#[cfg(not(unix))]
-fn create_directory(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
-}
-
-/// Makes a rename in `dir` last through a power cut.
-#[cfg(unix)]
-fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
+/// Writes a seed file that must not be there yet.
+fn write_seed(path: PathBuf, bytes: &[u8]) -> Result<(), HomeError> {
+    if disk::write_new(&path, bytes)? { Ok(()) } else { Err(HomeError::IdentityExists { path }) }
 }
 
 #[cfg(unix)]
 fn is_open_to_others(path: &Path) -> Result<bool, HomeError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata =
-        fs::metadata(path).map_err(|source| HomeError::Io { path: path.to_owned(), done: "read", source })?;
+    let metadata = fs::metadata(path).map_err(|source| DiskError::read(path, source))?;
     Ok(metadata.permissions().mode() & 0o077 != 0)
 }
 

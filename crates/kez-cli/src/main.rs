@@ -6,6 +6,7 @@
 mod ask;
 mod cli;
 mod commands;
+mod disk;
 mod error;
 mod home;
 mod output;
