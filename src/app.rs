@@ -10,6 +10,8 @@ use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
 use kez_serve::rate::{Quota, RateLimit, RetryAfter};
+use kez_serve::storage::StoreHealth;
+use kez_sig_server::Chains;
 
 use crate::base_url::BaseUrl;
 use crate::registration::Policy;
@@ -28,6 +30,8 @@ pub(crate) struct App {
     pub policy: Policy,
     /// Everything that lasts.
     pub store: Arc<dyn Store>,
+    /// The sig-server within; `None`: there is none.
+    pub chains: Option<Arc<Chains>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
     /// Looks up people of other servers.
@@ -113,6 +117,12 @@ impl App {
             ),
             registered_at: account.registered_at,
         }
+    }
+
+    /// How the last writes went, here and in the sig-server within.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = StoreHealth> {
+        let chains = self.chains.as_ref().map(|chains| chains.store().health());
+        std::iter::once(self.store.health()).chain(chains)
     }
 
     /// Whether the server has begun to stop.

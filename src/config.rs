@@ -8,6 +8,7 @@ use kez_core::ServerName;
 use kez_serve::client_addr::TrustedProxies;
 pub use kez_serve::flags::Switch;
 use kez_serve::flags::{has_folder, trusted_proxies};
+use kez_sig_server::{ByteSize, ChainLimits, Quotas};
 
 use crate::base_url::BaseUrl;
 
@@ -76,7 +77,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_BIND", default_value = "0.0.0.0:6969", value_name = "ADDR:PORT", value_parser = bind_address)]
     pub bind: SocketAddr,
 
-    /// SQLite file that holds everything; made when missing
+    /// SQLite file that holds everything but sigchains; made when missing
     #[arg(long, env = "KEZ_CHAT_DB", default_value = "kez-chat.db", value_name = "FILE", global = true, value_parser = database_path)]
     pub db: PathBuf,
 
@@ -117,9 +118,17 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_REGISTRATION", value_enum, default_value_t = RegistrationMode::Open)]
     pub registration: RegistrationMode,
 
-    /// Where the built-in sigchain store will listen, or "off"; reserved, this version has none yet
+    /// Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
     #[arg(long, env = "KEZ_CHAT_SIG_BIND", default_value = "127.0.0.1:7878", value_name = "ADDR:PORT|off")]
     pub sig_bind: SigBind,
+
+    /// Events that one sigchain may get per hour, day and week, or "off"; revocations are not counted
+    #[arg(long, env = "KEZ_CHAT_SIG_CHAIN_LIMITS", default_value = "10/h,30/d,100/w", value_name = "RATES")]
+    pub sig_chain_limits: ChainLimits,
+
+    /// Bytes that all sigchains together may have, in a file of their own beside --db
+    #[arg(long, env = "KEZ_CHAT_SIG_STORAGE_MAX", default_value = "10GiB", value_name = "SIZE")]
+    pub sig_storage_max: ByteSize,
 }
 
 /// Who may take a handle.
@@ -144,7 +153,7 @@ impl RegistrationMode {
     }
 }
 
-/// Where the embedded sigchain store listens: an address, or `None` for `off`.
+/// Where the sig-server within listens: an address, or `None` for `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigBind(pub Option<SocketAddr>);
 
@@ -192,6 +201,18 @@ impl ServeArgs {
     /// Where the server's secret lies.
     pub fn secret_file(&self) -> PathBuf {
         self.secret_file.clone().unwrap_or_else(|| self.db.with_file_name("kez-chat.secret"))
+    }
+
+    /// Where the sigchains of the sig-server within lie: `kez-chat-sig.db` beside `kez-chat.db`. ADR 0010.
+    pub fn sig_db(&self) -> PathBuf {
+        let mut name = self.db.file_stem().unwrap_or_default().to_owned();
+        name.push("-sig.db");
+        self.db.with_file_name(name)
+    }
+
+    /// What the sig-server within is held to.
+    pub fn sig_quotas(&self) -> Quotas {
+        Quotas { chain: self.sig_chain_limits.clone(), storage_max: self.sig_storage_max }
     }
 
     /// Checks what the parser of a single flag cannot see.

@@ -10,6 +10,7 @@ mod invite;
 mod registration;
 mod resolve;
 mod secret;
+mod sigchains;
 mod web;
 
 pub mod admin;
@@ -24,3 +25,4 @@ pub use invite::{BadInviteToken, Invite, InviteHash, InviteToken};
 pub use registration::{Accepted, Policy, Refusal, SKEW_MAX_S, decide};
 pub use resolve::{AddressRule, Lookup, Outgoing, OutgoingError, SystemLookup, is_public};
 pub use server::{Server, StartError, World};
+pub use sigchains::SigListener;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kez_chat_server::config::{Cli, Command, ServeArgs};
-use kez_chat_server::{Server, World, admin, router};
+use kez_chat_server::{Server, SigListener, World, admin, router};
 use kez_serve::clock::SystemClock;
 use kez_serve::rng::SystemRng;
 use kez_serve::signals::Shutdown;
@@ -61,6 +61,7 @@ fn announce(args: &ServeArgs, server: &Server) -> Result<(), Failure> {
         db = %args.db.display(),
         mode = "embedded",
         registration = args.registration.as_str(),
+        sigchains = sigchains(server),
         web = if args.web_dir.is_some() { "folder" } else { "placeholder" },
         "kez-chat-server {} is ready", env!("CARGO_PKG_VERSION"),
     );
@@ -69,11 +70,45 @@ fn announce(args: &ServeArgs, server: &Server) -> Result<(), Failure> {
             "this port speaks plain HTTP; for people on other machines put a TLS proxy in front of it"
         );
     }
-    if args.sig_server_url.is_loopback() && args.public_urls()?.iter().any(|url| !url.is_loopback()) {
+    announce_sigchains(args, server);
+    if args.sig_server_url.is_loopback()
+        && let Some(public) = args.public_urls()?.iter().find(|url| !url.is_loopback())
+    {
+        let cure = if server.sig_listener().is_some() {
+            format!("--sig-server-url {public} leads to the one within")
+        } else {
+            "set --sig-server-url to a public one".to_owned()
+        };
         tracing::warn!(
             sig_server_url = %args.sig_server_url,
-            "records point to a sig-server that only this machine can reach; set --sig-server-url to a public one"
+            "records point to a sig-server that only this machine can reach; {cure}"
         );
     }
     Ok(())
+}
+
+/// Where sigchains are kept, for the start line.
+fn sigchains(server: &Server) -> String {
+    match server.sig_listener() {
+        None => "off".to_owned(),
+        Some(SigListener::Serves(addr)) => addr.to_string(),
+        Some(SigListener::OtherSigServer(_) | SigListener::SomethingElse(_)) => "/v1/sigchains".to_owned(),
+    }
+}
+
+/// Says who answers at `--sig-bind`, if it is not this server.
+fn announce_sigchains(args: &ServeArgs, server: &Server) {
+    match server.sig_listener() {
+        None | Some(SigListener::Serves(_)) => {}
+        Some(SigListener::OtherSigServer(addr)) => tracing::info!(
+            sig.bind = %addr, sig.db = %args.sig_db().display(),
+            "another sig-server answers at --sig-bind, so this server has no listener of its own there; \
+             its own sigchains are below /v1/sigchains"
+        ),
+        Some(SigListener::SomethingElse(addr)) => tracing::warn!(
+            sig.bind = %addr, sig.db = %args.sig_db().display(),
+            "something that is no sig-server has the port of --sig-bind, so this server has no listener of its own \
+             there; its sigchains are below /v1/sigchains. Choose another --sig-bind, and --sig-server-url with it"
+        ),
+    }
 }

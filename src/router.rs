@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use kez_sig_server::router as sig_server;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,15 +49,18 @@ fn described() -> OpenApiRouter<Arc<App>> {
 /// The routes of a running server.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (api, _) = described().split_for_parts();
+    let chains = app.chains.clone().map_or_else(Router::new, sig_server::chains);
     api.route("/openapi.json", get(async |State(app): State<Arc<App>>| app.openapi.json()))
         .route("/openapi", get(async |State(app): State<Arc<App>>| app.openapi.page()))
         .fallback(web::web)
         .with_state(app)
+        .merge(chains)
 }
 
 /// The OpenAPI document, pretty-printed, as it is committed and served.
 pub fn openapi_json() -> String {
-    let document = described().into_openapi();
+    let mut document = described().into_openapi();
+    document.merge(sig_server::chains_openapi());
     // invariant: the document is plain data with string keys.
     #[expect(clippy::expect_used, reason = "plain data with string keys is JSON")]
     let json = serde_json::to_string_pretty(&document).expect("an OpenAPI document is JSON");

@@ -11,6 +11,7 @@ use kez_serve::edge::Edge;
 use kez_serve::listen::{self, Listener, Running};
 use kez_serve::openapi::Documents;
 use kez_serve::rng::{Rng, SystemRng};
+use kez_sig_server::store::ChainStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Limits};
@@ -19,6 +20,7 @@ use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
 use crate::router;
 use crate::secret::{SecretError, Secrets};
+use crate::sigchains::{SigListener, Sigchains};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 
@@ -75,6 +77,17 @@ pub enum StartError {
     /// The secret file cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The sigchains cannot be opened.
+    #[error("--sig-bind: {0}; start with --sig-bind off to do without the sig-server within")]
+    Sigchains(#[source] kez_serve::sqlite::OpenError),
+    /// The address of the sig-server within cannot be listened on.
+    #[error("--sig-bind {addr}: {source}; choose another address, or off")]
+    SigBind {
+        /// The wanted address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The address cannot be listened on.
     #[error("--bind {addr}: {source}; is another program using the port? Choose another with --bind")]
     Bind {
@@ -91,6 +104,7 @@ pub struct Server {
     addr: SocketAddr,
     app: Arc<App>,
     running: Running,
+    sigchains: Option<Sigchains>,
     shutdown: CancellationToken,
 }
 
@@ -107,11 +121,14 @@ impl Server {
             store.close().await;
             return Err(error);
         }
+        let shutdown = CancellationToken::new();
+        let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
         let app = Arc::new(App {
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
             policy: Policy { server: args.server.clone(), mode: args.registration },
             store,
+            chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
             clock: world.clock,
@@ -122,11 +139,10 @@ impl Server {
         let edge = Edge::new(&*world.rng)
             .trusted_proxies(args.trusted_proxy.clone())
             .cors_request_headers(CORS_HEADERS);
-        let shutdown = CancellationToken::new();
         let addr = listener.addr();
         let running = listener.serve(router::router(Arc::clone(&app)), edge, world.limits, shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
-        Ok(Self { addr, app, running, shutdown })
+        Ok(Self { addr, app, running, sigchains, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -139,9 +155,22 @@ impl Server {
         Arc::clone(&self.app.store)
     }
 
+    /// What became of the listener of the sig-server within; `None`: there is none.
+    pub fn sig_listener(&self) -> Option<SigListener> {
+        self.sigchains.as_ref().map(Sigchains::listener)
+    }
+
+    /// The chains of the sig-server within, for an oracle that checks them.
+    pub fn chains(&self) -> Option<Arc<dyn ChainStore>> {
+        self.app.chains.as_ref().map(|chains| chains.store())
+    }
+
     /// Turns readiness off, and goes on serving: who watches `/v1/readyz` sends its requests elsewhere.
     pub fn announce_stop(&self) {
         self.app.draining.store(true, Ordering::Relaxed);
+        if let Some(chains) = &self.app.chains {
+            chains.announce_stop();
+        }
     }
 
     /// Stops: no new connections, requests in flight are finished, what was accepted is durable. Under 10 s.
@@ -149,6 +178,12 @@ impl Server {
         self.announce_stop();
         self.shutdown.cancel();
         self.running.join().await;
+        if let Some(sigchains) = self.sigchains {
+            sigchains.join().await;
+        }
+        if let Some(chains) = &self.app.chains {
+            chains.store().close().await;
+        }
         self.app.store.close().await;
     }
 }

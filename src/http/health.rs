@@ -39,5 +39,5 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
               (status = 503, description = "Send none, with reasons", body = Readiness))
 )]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
-    Readiness::of(app.is_draining(), [app.store.health()])
+    Readiness::of(app.is_draining(), app.stores())
 }

@@ -67,7 +67,7 @@ pub struct SigArgs {
         long,
         env = "KEZ_SIG_CHAIN_LIMITS",
         default_value = "10/h,30/d,100/w",
-        value_name = "N/h,N/d,N/w|off"
+        value_name = "RATES"
     )]
     pub chain_limits: ChainLimits,
 

@@ -15,6 +15,7 @@ use kez_core::{Handle, Timestamp};
 use kez_serve::clock::{Clock, ManualClock};
 use kez_serve::listen::Limits;
 use kez_serve::rng::SystemRng;
+use kez_sig_server::{ByteSize, ChainLimits};
 use tokio::time::timeout;
 
 use crate::actor::Actor;
@@ -243,6 +244,8 @@ impl Setup {
             rate_limit: Switch::Off,
             registration: RegistrationMode::Open,
             sig_bind: SigBind(None),
+            sig_chain_limits: ChainLimits::off(),
+            sig_storage_max: ByteSize(1 << 40),
         };
         Self { args, outgoing: Box::new(Outgoing::new), limits: Limits::default(), dir: dir.to_owned() }
     }

@@ -48,6 +48,8 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --rate-limit | KEZ_CHAT_RATE_LIMIT | on
     --registration | KEZ_CHAT_REGISTRATION | open
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878
+    --sig-chain-limits | KEZ_CHAT_SIG_CHAIN_LIMITS | 10/h,30/d,100/w
+    --sig-storage-max | KEZ_CHAT_SIG_STORAGE_MAX | 10GiB
     "#);
 }
 
@@ -133,6 +135,8 @@ const WRONG: &[Case] = &[
     (&[], &["--rate-limit", "maybe"]),
     (&[], &["--registration", "friends"]),
     (&[], &["--sig-bind", "on"]),
+    (&[], &["--sig-chain-limits", "10 per hour"]),
+    (&[], &["--sig-storage-max", "10GB"]),
     (&[("RUST_LOG", "kez=loud")], &[]),
     (&[], &["--colour"]),
     (&[], &["serve"]),
@@ -194,6 +198,8 @@ async fn wrong_values_are_refused_with_the_cure() {
     error: invalid value 'maybe' for '--rate-limit <RATE_LIMIT>'
     error: invalid value 'friends' for '--registration <REGISTRATION>'
     error: invalid value 'on' for '--sig-bind <ADDR:PORT|off>': give an address and port such as 127.0.0.1:7878, or off
+    error: invalid value '10 per hour' for '--sig-chain-limits <RATES>': give events per hour, day and week such as 10/h,30/d,100/w, each 1 to 10000 and once, or off
+    error: invalid value '10GB' for '--sig-storage-max <SIZE>': give a size of at least 1MiB such as 500MiB or 10GiB
     error: RUST_LOG is not valid (error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5); write for example RUST_LOG=info or RUST_LOG=debug,hyper=info
     error: unexpected argument '--colour' found
     error: unrecognized subcommand 'serve'

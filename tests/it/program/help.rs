@@ -45,7 +45,7 @@ async fn help_teaches() {
               [default: 0.0.0.0:6969]
 
           --db <FILE>
-              SQLite file that holds everything; made when missing
+              SQLite file that holds everything but sigchains; made when missing
 
               [env: KEZ_CHAT_DB=]
               [default: kez-chat.db]
@@ -105,11 +105,23 @@ async fn help_teaches() {
               [default: open]
 
           --sig-bind <ADDR:PORT|off>
-              Where the built-in sigchain store will listen, or "off"; reserved, this version has none
-              yet
+              Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
 
               [env: KEZ_CHAT_SIG_BIND=]
               [default: 127.0.0.1:7878]
+
+          --sig-chain-limits <RATES>
+              Events that one sigchain may get per hour, day and week, or "off"; revocations are not
+              counted
+
+              [env: KEZ_CHAT_SIG_CHAIN_LIMITS=]
+              [default: 10/h,30/d,100/w]
+
+          --sig-storage-max <SIZE>
+              Bytes that all sigchains together may have, in a file of their own beside --db
+
+              [env: KEZ_CHAT_SIG_STORAGE_MAX=]
+              [default: 10GiB]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -136,8 +148,8 @@ async fn short_help_is_a_page() {
     Options:
           --bind <ADDR:PORT>             Address and port to listen on [env: KEZ_CHAT_BIND=] [default:
                                          0.0.0.0:6969]
-          --db <FILE>                    SQLite file that holds everything; made when missing [env:
-                                         KEZ_CHAT_DB=] [default: kez-chat.db]
+          --db <FILE>                    SQLite file that holds everything but sigchains; made when
+                                         missing [env: KEZ_CHAT_DB=] [default: kez-chat.db]
           --server <NAME>                The name behind the @ of this server's handles [env:
                                          KEZ_CHAT_SERVER=] [default: kez.lat]
           --sig-server-url <URL>         Where this server's people publish their sigchains [env:
@@ -155,9 +167,15 @@ async fn short_help_is_a_page() {
                                          KEZ_CHAT_RATE_LIMIT=] [default: on] [possible values: on, off]
           --registration <REGISTRATION>  Who may take a handle [env: KEZ_CHAT_REGISTRATION=] [default:
                                          open] [possible values: open, invite, closed]
-          --sig-bind <ADDR:PORT|off>     Where the built-in sigchain store will listen, or "off";
-                                         reserved, this version has none yet [env: KEZ_CHAT_SIG_BIND=]
-                                         [default: 127.0.0.1:7878]
+          --sig-bind <ADDR:PORT|off>     Where sigchains are served besides /v1/sigchains of --bind, or
+                                         "off" for neither [env: KEZ_CHAT_SIG_BIND=] [default:
+                                         127.0.0.1:7878]
+          --sig-chain-limits <RATES>     Events that one sigchain may get per hour, day and week, or
+                                         "off"; revocations are not counted [env:
+                                         KEZ_CHAT_SIG_CHAIN_LIMITS=] [default: 10/h,30/d,100/w]
+          --sig-storage-max <SIZE>       Bytes that all sigchains together may have, in a file of their
+                                         own beside --db [env: KEZ_CHAT_SIG_STORAGE_MAX=] [default:
+                                         10GiB]
       -h, --help                         Print help (see more with '--help')
       -V, --version                      Print version
     "#);
@@ -170,8 +188,8 @@ async fn short_help_is_a_page() {
     Options:
           --uses <USES>    How many people may register with it [default: 1]
           --days <DAYS>    After how many days it stops working [default: 7]
-          --db <FILE>      SQLite file that holds everything; made when missing [env: KEZ_CHAT_DB=]
-                           [default: kez-chat.db]
+          --db <FILE>      SQLite file that holds everything but sigchains; made when missing [env:
+                           KEZ_CHAT_DB=] [default: kez-chat.db]
           --server <NAME>  The name behind the @ of this server's handles [env: KEZ_CHAT_SERVER=]
                            [default: kez.lat]
       -h, --help           Print help
