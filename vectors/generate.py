@@ -1,13 +1,13 @@
 """Writes the vectors that are ours; the published ones (ORIGINS.md) it leaves alone.
 
-    pip install pynacl rfc8785
+    pip install pynacl rfc8785 zstandard==0.25.0
     python vectors/generate.py           # rewrites our files
     python vectors/generate.py --check   # writes nothing, fails when a file differs
 
 Deterministic: no clock, no randomness; keys come from SHA-256 of a name. Nothing here is copied from the Rust code,
 so that the two can find each other's mistakes: signatures are PyNaCl's (libsodium), canonical JSON is the rfc8785
 package's, and the crafted points come from the plain curve arithmetic below (slow, not constant time, for tests only).
-The schema of each topic stands in README.md.
+The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in documents.py.
 """
 
 import base64
@@ -22,6 +22,8 @@ import nacl.bindings
 import nacl.exceptions
 import nacl.signing
 import rfc8785
+
+import documents
 
 ROOT = pathlib.Path(__file__).resolve().parent
 WORDS = (ROOT / "../crates/kez-core/src/phrase/english.txt").read_text("ascii").split()
@@ -720,7 +722,7 @@ def without(value, name):
     return {k: v for k, v in value.items() if k != name}
 
 
-# BIP-340 over secp256k1, only to make an honest Nostr envelope that a chat server must still refuse.
+# BIP-340 over secp256k1.
 SP, SN = 2**256 - 2**32 - 977, 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SG = (0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798, 0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8)
 
@@ -1043,6 +1045,7 @@ def webfinger():
 def main():
     for topic in (ed25519, jcs, strict_json, identifier, handle, server_name, timestamp, phrase, registration, envelopes, webfinger):
         topic()
+    documents.write(sys.modules[__name__])
     stale = [p for p, text in FILES.items() if not (ROOT / p).is_file() or (ROOT / p).read_text("ascii") != text]
     if "--check" in sys.argv:
         sys.exit("differs: " + " ".join(sorted(stale)) if stale else None)

@@ -16,6 +16,7 @@
 )]
 
 mod claim;
+pub mod encoding;
 mod envelope;
 mod handle;
 mod identifier;
@@ -30,6 +31,7 @@ mod time;
 pub mod webfinger;
 
 pub use claim::Claim;
+pub use encoding::Artifact;
 pub use envelope::{Document, DocumentKey, Envelope, EnvelopeError, Tag, Verified};
 pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,

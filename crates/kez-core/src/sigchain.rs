@@ -8,12 +8,14 @@ mod chain;
 mod compare;
 mod event;
 mod head;
+mod read;
 mod rotation;
 
 pub use chain::{Chain, Device, Rotation, Subject};
 pub use compare::{Comparison, compare};
 pub use event::{BadDeviceId, BadEventHash, DeviceId, Event, EventHash, Op, Sha256Hex};
 pub use head::{Appended, ChainError, EVENTS_MAX, Head, append};
+pub use read::{EVENT_BYTES_MAX, ReadError};
 pub use rotation::{RotationFault, RotationProof};
 
 #[cfg(test)]

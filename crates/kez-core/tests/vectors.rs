@@ -2,8 +2,14 @@
 //!
 //! A folder that nobody reads fails [`every_folder_has_a_reader`].
 
+#[path = "vectors/claim.rs"]
+mod claim;
+#[path = "vectors/encoding.rs"]
+mod encoding;
 #[path = "vectors/nostr.rs"]
 mod nostr;
+#[path = "vectors/sigchain.rs"]
+mod sigchain;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,8 +31,10 @@ const READ_ELSEWHERE: [(&str, &str); 2] =
     [("webfinger-resource", "kez-chat-server"), ("seed-file", "kez-cli")];
 
 /// Topics read below.
-const READ_HERE: [&str; 11] = [
+const READ_HERE: [&str; 15] = [
+    "claim",
     "ed25519",
+    "encoding",
     "envelope",
     "handle",
     "identifier",
@@ -36,6 +44,8 @@ const READ_HERE: [&str; 11] = [
     "phrase",
     "registration",
     "server-name",
+    "sigchain",
+    "sigchain-compare",
     "timestamp",
 ];
 

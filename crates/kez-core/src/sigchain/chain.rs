@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::compare::{Comparison, compare};
-use super::event::{DeviceId, EventHash, Op, Sha256Hex};
-use super::head::{Appended, ChainError, Head, append};
+use super::event::{DeviceId, Event, EventHash, Op, Sha256Hex};
+use super::head::{Appended, ChainError, Head, accept, append};
 use crate::envelope::Envelope;
 use crate::identifier::{Identifier, PrimaryKey};
 use crate::time::Timestamp;
@@ -57,7 +57,17 @@ pub struct Rotation {
 impl Chain {
     /// Begins with event 0 of the chain named `id`.
     pub fn genesis(id: PrimaryKey, envelope: Envelope) -> Result<Self, ChainError> {
-        let first = append(id, None, envelope)?;
+        Ok(Self::from_first(id, &append(id, None, envelope)?))
+    }
+
+    /// Begins with event 0 of whatever chain it begins: [`id`](Self::id) is its key.
+    pub fn begin(envelope: Envelope) -> Result<Self, ChainError> {
+        let event = envelope.verify::<Event>()?;
+        let id = event.primary();
+        Ok(Self::from_first(id, &accept(id, None, event)?))
+    }
+
+    fn from_first(id: PrimaryKey, first: &Appended) -> Self {
         let mut chain = Self {
             head: first.head,
             hashes: Vec::new(),
@@ -66,8 +76,8 @@ impl Chain {
             devices: BTreeMap::new(),
             rotations: Vec::new(),
         };
-        chain.take(id, &first);
-        Ok(chain)
+        chain.take(id, first);
+        chain
     }
 
     /// Takes the next event. After an error the chain is what it was.

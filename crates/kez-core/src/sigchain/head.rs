@@ -77,7 +77,15 @@ pub enum ChainError {
 /// Checks that `envelope` is the next event of the chain named `chain`, whose end is `head` (`None`: it has no event
 /// yet).
 pub fn append(chain: PrimaryKey, head: Option<&Head>, envelope: Envelope) -> Result<Appended, ChainError> {
-    let event = envelope.verify::<Event>()?;
+    accept(chain, head, envelope.verify::<Event>()?)
+}
+
+/// [`append`] of an event whose signature was checked.
+pub(super) fn accept(
+    chain: PrimaryKey,
+    head: Option<&Head>,
+    event: Verified<Event>,
+) -> Result<Appended, ChainError> {
     let place =
         RotationProof { chain, seq: head.map_or(0, |head| head.seq + 1), prev: head.map(|head| head.hash) };
     let primary = head.map_or(chain, |head| head.primary);
