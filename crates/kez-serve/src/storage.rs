@@ -33,6 +33,13 @@ pub enum StoreHealth {
     Failing,
 }
 
+impl StoreError {
+    /// A failure by its cause.
+    pub fn failed(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Box::new(cause))
+    }
+}
+
 impl StoreHealth {
     /// Why no writes should be sent, as readiness tells it.
     pub fn reason(self) -> Option<&'static str> {
@@ -65,7 +72,7 @@ impl From<StoreError> for Problem {
 
 impl From<ReadError> for StoreError {
     fn from(error: ReadError) -> Self {
-        Self::Failed(Box::new(error))
+        Self::failed(error)
     }
 }
 
@@ -74,7 +81,7 @@ impl From<WriteError> for StoreError {
         match error {
             WriteError::Full => Self::Full,
             WriteError::Busy => Self::Busy,
-            other => Self::Failed(Box::new(other)),
+            other => Self::failed(other),
         }
     }
 }

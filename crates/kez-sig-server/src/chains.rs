@@ -9,6 +9,7 @@ use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
 use kez_serve::rate::{Quota, RateLimit, RetryAfter};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::limits::Quotas;
 use crate::router;
@@ -27,6 +28,8 @@ pub struct Chains {
     pub(crate) openapi: Documents,
     /// How much a client network may do; `None`: as much as it likes.
     limits: Option<Limits>,
+    /// Places for those who want a bundle.
+    bundles: Semaphore,
     /// Set once the server has begun to stop.
     draining: AtomicBool,
 }
@@ -39,6 +42,11 @@ const APPENDS: NonZeroU32 = NonZeroU32::new(120).unwrap();
 const CREATIONS: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// A client reads the chain of each person it meets, and mostly hears that nothing has changed. Per minute.
 const READS: NonZeroU32 = NonZeroU32::new(600).unwrap();
+/// Each is compressed anew. Per minute.
+const BUNDLES: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+/// Bundles made at once: each keeps a core busy for some hundredths of a second.
+const BUNDLES_AT_ONCE: usize = 2;
 
 /// Allowances of one client network (an IPv4 address or an IPv6 /64).
 #[derive(Debug)]
@@ -46,6 +54,7 @@ struct Limits {
     appends: RateLimit,
     creations: RateLimit,
     reads: RateLimit,
+    bundles: RateLimit,
 }
 
 impl Limits {
@@ -55,7 +64,12 @@ impl Limits {
             let quota = Quota { burst, per: Duration::from_secs(per_s) };
             RateLimit::new(quota, Arc::clone(clock))
         };
-        Self { appends: limit(APPENDS, 60), creations: limit(CREATIONS, 600), reads: limit(READS, 60) }
+        Self {
+            appends: limit(APPENDS, 60),
+            creations: limit(CREATIONS, 600),
+            reads: limit(READS, 60),
+            bundles: limit(BUNDLES, 60),
+        }
     }
 }
 
@@ -73,6 +87,7 @@ impl Chains {
             clock,
             quotas,
             openapi: Documents::new(router::openapi_json()),
+            bundles: Semaphore::new(BUNDLES_AT_ONCE),
             draining: AtomicBool::new(false),
         }
     }
@@ -105,6 +120,16 @@ impl Chains {
     /// Counts a reading.
     pub(crate) fn admit_read(&self, client: Client) -> Result<(), RetryAfter> {
         self.admit(client, |limits| &limits.reads)
+    }
+
+    /// Counts a bundle.
+    pub(crate) fn admit_bundle(&self, client: Client) -> Result<(), RetryAfter> {
+        self.admit(client, |limits| &limits.bundles)
+    }
+
+    /// A place to make a bundle; `None`: all are taken.
+    pub(crate) fn bundle_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.bundles.try_acquire().ok()
     }
 
     fn admit(&self, client: Client, which: impl Fn(&Limits) -> &RateLimit) -> Result<(), RetryAfter> {

@@ -47,7 +47,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct SigArgs {
     /// Address and port to listen on
-    #[arg(long, env = "KEZ_SIG_BIND", default_value = "0.0.0.0:7878", value_name = "ADDR:PORT")]
+    #[arg(long, env = "KEZ_SIG_BIND", default_value = "0.0.0.0:7878", value_name = "ADDR:PORT", value_parser = address)]
     pub bind: SocketAddr,
 
     /// SQLite file that holds all chains; made when missing
@@ -63,12 +63,7 @@ pub struct SigArgs {
     pub rate_limit: Switch,
 
     /// Events that one chain may get per hour, day and week, or "off"; revocations are not counted
-    #[arg(
-        long,
-        env = "KEZ_SIG_CHAIN_LIMITS",
-        default_value = "10/h,30/d,100/w",
-        value_name = "RATES"
-    )]
+    #[arg(long, env = "KEZ_SIG_CHAIN_LIMITS", default_value = "10/h,30/d,100/w", value_name = "RATES")]
     pub chain_limits: ChainLimits,
 
     /// Bytes that all chains together may have, as they are served
@@ -95,6 +90,10 @@ impl SigArgs {
     pub fn quotas(&self) -> Quotas {
         Quotas { chain: self.chain_limits.clone(), storage_max: self.storage_max }
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:7878 or [::]:7878")
 }
 
 fn database_path(text: &str) -> Result<PathBuf, &'static str> {

@@ -12,6 +12,8 @@ use kez_serve::rate::RetryAfter;
 use kez_serve::storage::StoreError;
 use serde_json::Value;
 
+use crate::http::bundle::CHAIN_BYTES_MAX;
+
 /// Everything that a handler can answer instead of what was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +35,9 @@ pub(crate) enum ApiError {
     /// The key has no chain here.
     #[error("this key has no sigchain here")]
     NotFound,
+    /// The chain is too long for a bundle.
+    #[error("the chain is too long for a bundle; read it as it is")]
+    BundleTooLarge,
     /// Too many calls, or too many events.
     #[error(transparent)]
     RateLimited(#[from] RetryAfter),
@@ -79,6 +84,10 @@ fn problem(error: ApiError) -> Problem {
         ApiError::BadKey => bad("bad_key", "Not a key"),
         ApiError::BadSince => bad("bad_since", "Not a position"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
+        ApiError::BundleTooLarge => {
+            refused(StatusCode::CONFLICT, "bundle_too_large", "Too long for a bundle")
+                .with("bytes_max", CHAIN_BYTES_MAX)
+        }
         ApiError::RateLimited(RetryAfter { seconds }) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests").retry_after(seconds)
         }

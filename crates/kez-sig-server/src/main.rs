@@ -1,5 +1,6 @@
 //! `kez-sig-server`: flags in, a running server out.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Failure> {
     telemetry::init()?;
     match &cli.command {
-        Some(Command::Openapi) => print!("{}", router::openapi_json()),
+        Some(Command::Openapi) => stdout().write_all(router::openapi_json().as_bytes())?,
         None => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(serve(&cli.serve))?;

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::chains::Chains;
-use crate::http::{append, head, health, read};
+use crate::http::{append, bundle, head, health, read};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +34,7 @@ fn chains_described() -> OpenApiRouter<Arc<Chains>> {
     OpenApiRouter::with_openapi(ChainsDescription::openapi())
         .routes(routes!(append::append, read::read))
         .routes(routes!(head::head))
+        .routes(routes!(bundle::bundle))
 }
 
 /// All routes of a sig-server with their descriptions.

@@ -2,6 +2,7 @@
 //! OpenAPI document.
 
 pub(crate) mod append;
+pub(crate) mod bundle;
 pub(crate) mod head;
 pub(crate) mod health;
 pub(crate) mod read;
@@ -26,9 +27,14 @@ fn chain(path: ChainPath) -> Result<PrimaryKey, ApiError> {
     format!("{system}:{id}").parse().map_err(|_| ApiError::BadKey)
 }
 
+/// The entity tag of everything that is right as long as a chain has this end.
+fn etag(head: &Head) -> String {
+    format!("\"{}\"", head.hash)
+}
+
 /// An answer that is right as long as the chain has this end, or 304 when the client has it.
 fn fresh(request: &HeaderMap, head: &Head, answer: impl FnOnce() -> Response) -> Response {
-    let etag = format!("\"{}\"", head.hash);
+    let etag = etag(head);
     let is_known = kez_serve::etag::is_known(request, &etag);
     let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { answer() };
     let headers = response.headers_mut();
