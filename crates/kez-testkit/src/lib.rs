@@ -18,13 +18,17 @@
 
 mod actor;
 mod answer;
+mod chains;
 mod client;
 mod net;
 mod oracle;
 pub mod process;
+mod sig_net;
 
 pub use actor::{Actor, Draft, seed};
 pub use answer::Answer;
+pub use chains::{ChainWriter, check_chains};
 pub use client::{Call, DEADLINE};
 pub use net::{Net, START, Setup};
 pub use oracle::Registry;
+pub use sig_net::SigNet;
