@@ -14,10 +14,6 @@ use crate::problem::Problem;
 /// The header a trusted proxy appends its peer's address to.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Headers that only a proxy has a reason to send.
-const FORWARDING: [&str; 6] =
-    ["forwarded", FORWARDED_FOR, "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
-
 /// The proxies whose word about a client's address counts.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
@@ -79,11 +75,6 @@ fn address(hop: &str) -> Option<IpAddr> {
     Some(addr.to_canonical())
 }
 
-/// Whether any header says that the request came through a proxy, trusted or not.
-pub fn forwarded(headers: &HeaderMap) -> bool {
-    FORWARDING.iter().any(|name| headers.contains_key(*name))
-}
-
 /// The network a client is counted by: an IPv4 address (/32) or an IPv6 /64, which is one household's or one host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientNet(IpAddr);
@@ -97,17 +88,11 @@ impl From<IpAddr> for ClientNet {
     }
 }
 
-/// The other end of the connection, a proxy's when there is one. An extractor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
 /// Who is calling. An extractor; costs nothing where it is not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// The client's address, IPv4-mapped ones as IPv4; see [`TrustedProxies::client`].
     pub addr: IpAddr,
-    /// Whether the request says it came through a proxy; see [`forwarded`].
-    pub forwarded: bool,
 }
 
 impl Client {
@@ -117,21 +102,12 @@ impl Client {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Peer {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(Caller::of(parts)?.peer))
-    }
-}
-
 impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let caller = Caller::of(parts)?;
-        let addr = caller.proxies.client(caller.peer.ip(), &parts.headers);
-        Ok(Self { addr, forwarded: forwarded(&parts.headers) })
+        Ok(Self { addr: caller.proxies.client(caller.peer, &parts.headers) })
     }
 }
 

@@ -20,14 +20,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use tower::Service as _;
 
-use self::request_id::RequestIds;
+use self::request_id::{RequestId, RequestIds};
 use self::route::Route;
 use crate::client_addr::TrustedProxies;
 use crate::listen::Flaw;
 use crate::problem::{Cause, PROBLEM_JSON, Problem};
 use crate::rng::Rng;
 
-pub use self::request_id::RequestId;
 pub(crate) use self::route::NoteRoute;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -99,7 +98,7 @@ impl Edge {
         let mut response = if let Some(problem) = self.refuse(&request, flaw) {
             problem.into_response()
         } else {
-            let caller = Caller { peer, proxies: self.proxies.clone(), id: call.id.clone() };
+            let caller = Caller { peer: peer.ip(), proxies: self.proxies.clone() };
             request.extensions_mut().insert(caller);
             pass(router, request).await
         };
@@ -181,9 +180,8 @@ fn mark_all(headers: &mut HeaderMap) {
 /// What is known about where a request comes from. In its extensions, for the extractors.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: IpAddr,
     pub(crate) proxies: TrustedProxies,
-    pub(crate) id: RequestId,
 }
 
 impl Caller {

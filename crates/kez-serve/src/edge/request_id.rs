@@ -4,13 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use axum::extract::FromRequestParts;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
-use super::{Caller, REQUEST_ID};
+use super::REQUEST_ID;
 use crate::client_addr::TrustedProxies;
-use crate::problem::Problem;
 use crate::rng::{Rng, bytes};
 
 /// Longest id taken over from a proxy, in bytes.
@@ -19,9 +16,8 @@ const FOREIGN_MAX: usize = 64;
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The name of one request: 16 hex digits, or what a trusted proxy calls it (1 to 64 letters, digits, `-`, `_`, `.`).
-/// An extractor.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub(super) struct RequestId(HeaderValue);
 
 impl RequestId {
     pub(super) fn header(&self) -> HeaderValue {
@@ -29,7 +25,7 @@ impl RequestId {
     }
 
     /// The id as text.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default() // always ASCII, see the two makers
     }
 }
@@ -43,14 +39,6 @@ impl fmt::Display for RequestId {
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for RequestId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Caller::of(parts)?.id.clone())
     }
 }
 

@@ -83,12 +83,11 @@ async fn a_trusted_proxy_speaks_for_its_client() {
     let edge = Edge::new(&SystemRng).trusted_proxies(TrustedProxies::parse(["127.0.0.0/8"]).unwrap());
     let server = Setup { edge, ..Setup::default() }.start();
     let answer = server.ask("GET /who", head, "").await;
-    assert!(answer.body.starts_with("127.0.0.1:"), "{answer:?}");
-    assert!(answer.body.ends_with("Client { addr: 203.0.113.9, forwarded: true } from-proxy"), "{answer:?}");
+    assert_eq!(answer.body, "203.0.113.9");
     assert_eq!(answer.header("x-request-id"), Some("from-proxy"));
 
     let server = Setup::default().start();
     let answer = server.ask("GET /who", head, "").await;
-    assert!(answer.body.contains("Client { addr: 127.0.0.1, forwarded: true }"), "{answer:?}");
+    assert_eq!(answer.body, "127.0.0.1");
     assert_ne!(answer.header("x-request-id"), Some("from-proxy"));
 }

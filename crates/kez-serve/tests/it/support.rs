@@ -10,8 +10,8 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use kez_serve::body::JsonBytes;
-use kez_serve::client_addr::{Client, Peer};
-use kez_serve::edge::{Edge, RequestId};
+use kez_serve::client_addr::Client;
+use kez_serve::edge::Edge;
 use kez_serve::listen::{Limits, Listener, Running};
 use kez_serve::rng::SystemRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,10 +90,7 @@ fn routes(signs: &Arc<Signs>) -> Router {
         .route("/ignore", post(async || "ignored"))
         .route("/panic", get(async || -> &'static str { panic!("secret words") }))
         .route("/number/{n}", get(async |Path(n): Path<u32>| n.to_string()))
-        .route(
-            "/who",
-            get(async |Peer(peer), client: Client, id: RequestId| format!("{peer} {client:?} {id}")),
-        )
+        .route("/who", get(async |client: Client| client.addr.to_string()))
         .route("/wait", get(wait))
         .route("/endless", get(async move || Body::from_stream(endless_stream(&endless))))
 }
