@@ -1,5 +1,6 @@
 //! A server, its files, its clock, and ways to talk to it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use http::Method;
 use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
 use kez_chat_server::store::Store;
-use kez_chat_server::{InviteToken, Outgoing, Server, World};
+use kez_chat_server::{InviteToken, Outgoing, Server, SigListener, World};
 use kez_core::{Handle, Timestamp};
 use kez_serve::clock::{Clock, ManualClock};
 use kez_serve::listen::Limits;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::actor::Actor;
 use crate::answer::Answer;
+use crate::chains::check_chains;
 use crate::client::{Call, Connections, DEADLINE, raw};
 
 /// When every test begins.
@@ -147,6 +149,17 @@ impl Net {
     /// What the server keeps.
     pub fn store(&self) -> Arc<dyn Store> {
         lock(&self.shared.server).as_ref().expect("a running server").store()
+    }
+
+    /// What became of the listener of the sig-server within; `None`: there is none.
+    pub fn sig_listener(&self) -> Option<SigListener> {
+        lock(&self.shared.server).as_ref().expect("a running server").sig_listener()
+    }
+
+    /// Verifies every chain of the sig-server within again from its first event, as the public listener shows it.
+    pub async fn check_chains(&self) -> BTreeMap<String, u64> {
+        let chains = lock(&self.shared.server).as_ref().expect("a running server").chains();
+        check_chains(&*chains.expect("a sig-server within"), self.addr(), &self.args().sig_db()).await
     }
 
     /// Ends an account, as its holder's deletion will.

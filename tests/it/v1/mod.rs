@@ -6,4 +6,5 @@ mod readyz;
 mod register;
 mod resolve;
 mod server;
+mod sigchains;
 mod u;
