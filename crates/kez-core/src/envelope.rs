@@ -25,6 +25,14 @@ pub type Tag = &'static str;
 pub trait Document: Sized {
     /// The keys that may sign this kind: [`PublicKey`] where only Ed25519 counts (everything of chat),
     /// [`PrimaryKey`] where a nostr key does as well (claims, sigchains).
+    ///
+    /// Using a nostr key where chat wants an Ed25519 one does not compile:
+    ///
+    /// ```compile_fail
+    /// fn account(claim: &kez_core::Verified<kez_core::Claim>) -> kez_core::PublicKey {
+    ///     claim.primary()
+    /// }
+    /// ```
     type Primary: DocumentKey;
     /// The envelope's member `kez`. It is not signed, so [`TYPE`](Self::TYPE) must agree.
     const TAG: Tag;

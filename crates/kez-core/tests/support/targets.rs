@@ -1,0 +1,169 @@
+//! What a fuzzer throws bytes at, and what has to hold whatever they are. Used by `tests/fuzz.rs` on stable Rust and by
+//! `fuzz/` with libFuzzer.
+//!
+//! Signatures keep a fuzzer out, so the targets sign what they are given with a key of their own where that is the only
+//! way in; nothing in the crate lets a signature pass.
+
+use data_encoding::BASE64URL_NOPAD;
+use kez_core::encoding::{self, COMPACT_BYTES_MAX, COMPACT_PREFIX};
+use kez_core::json::{self, Object, Value};
+use kez_core::sigchain::{Chain, Event, Head, Op, RotationProof, append};
+use kez_core::{Artifact, Claim, Document, Envelope, Phrase, PrimaryKey, Registration, Seed, Timestamp};
+
+/// A target and its name, which is that of its file in `fuzz/fuzz_targets/`.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub(crate) const TARGETS: [Target; 5] = [
+    ("envelope", envelope),
+    ("chain_line", chain_line),
+    ("compact", compact),
+    ("markdown", markdown),
+    ("phrase", phrase),
+];
+
+/// An envelope, or the payload of one that is then well signed.
+pub(crate) fn envelope(data: &[u8]) {
+    if let Ok(envelope) = Envelope::parse(data) {
+        let again = Envelope::parse(envelope.canonical().as_bytes());
+        assert_eq!(again.as_ref(), Ok(&envelope), "the canonical form is read back the same");
+    }
+    for tag in [Registration::TAG, Claim::TAG, Event::TAG, RotationProof::TAG] {
+        let Some(signed) = signed(data, tag, |_| {}) else { return };
+        round_trip::<Registration>(signed.clone());
+        round_trip::<Claim>(signed.clone());
+        round_trip::<Event>(signed.clone());
+        round_trip::<RotationProof>(signed);
+    }
+}
+
+/// A text of JSON lines, or the payload of an event that is put at the right place of a chain and well signed.
+pub(crate) fn chain_line(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = Chain::read(None, &text);
+    let head = head();
+    let place = |payload: &mut Object| {
+        payload.insert("seq".into(), Value::Integer(1));
+        payload.insert("prev".into(), head.hash.to_string().as_str().into());
+        payload.insert("type".into(), Event::TYPE.into());
+        payload.insert("version".into(), Value::Integer(1));
+    };
+    let Some(line) = signed(data, Event::TAG, place) else { return };
+    if let Ok(appended) = append(head.chain, Some(&head), line.clone()) {
+        assert_eq!((appended.head.seq, appended.head.chain), (1, head.chain));
+        let is_rotation = matches!(appended.event.document().op, Op::Rotate { .. });
+        assert_eq!(appended.head.primary != head.primary, is_rotation);
+        assert!(append(head.chain, Some(&appended.head), line).is_err(), "no event follows itself");
+    }
+}
+
+/// The digits of a compact form, the frame behind them, or what follows the magic number of a frame.
+pub(crate) fn compact(data: &[u8]) {
+    find(&format!("{COMPACT_PREFIX}{}", String::from_utf8_lossy(data)));
+    find(&format!("{COMPACT_PREFIX}{}", BASE64URL_NOPAD.encode(data)));
+    let frame = [&[0x28, 0xb5, 0x2f, 0xfd], data].concat();
+    find(&format!("{COMPACT_PREFIX}{}", BASE64URL_NOPAD.encode(&frame)));
+    find(&format!("{}{}", encoding::BUNDLE_PREFIX, BASE64URL_NOPAD.encode(data)));
+}
+
+/// Any text that may hold a document.
+pub(crate) fn markdown(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    find(&text);
+    find(&format!("```kez\n{text}\n```\n"));
+}
+
+/// Words of a recovery phrase.
+pub(crate) fn phrase(data: &[u8]) {
+    if let Ok(phrase) = String::from_utf8_lossy(data).parse::<Phrase>() {
+        let words = phrase.words();
+        let again: Phrase = words.parse().expect("our own words");
+        assert_eq!(again.entropy(), phrase.entropy());
+    }
+}
+
+/// Inputs to start from, some of them for each target.
+pub(crate) fn corpus() -> Vec<Vec<u8>> {
+    let seed = seed();
+    let subject: kez_core::Identifier = "github:jason".parse().expect("an identifier");
+    let claim = Claim { subject: subject.clone(), expires_at: Some(at()) };
+    let claim = Envelope::sign(&claim, &seed, at()).expect("a claim");
+    let new = Seed::from_bytes([0x43; 32]);
+    let proof = Envelope::sign(&RotationProof::after(&head()), &new, at()).expect("a consent");
+    let rotate = Op::Rotate { new_primary: new.public_key().into(), proof: Box::new(proof.clone()) };
+    let events = [Op::Add { subject }, rotate]
+        .map(|op| Envelope::sign(&head().next(op), &seed, at()).expect("an event").canonical().to_owned());
+    let compact = encoding::compact(&claim).expect("small");
+    let digits = compact.strip_prefix(COMPACT_PREFIX).expect("its own prefix").to_owned();
+    let frame = BASE64URL_NOPAD.decode(digits.as_bytes()).expect("our own digits");
+    let payloads = [&events[0], &events[1], &claim.canonical().to_owned(), &proof.canonical().to_owned()]
+        .map(|text| payload_of(text));
+    let mut corpus = vec![
+        claim.canonical().as_bytes().to_vec(),
+        encoding::markdown(&claim).into_bytes(),
+        format!("\"{}\" \"{}\"", &compact[..100], &compact[100..]).into_bytes(),
+        encoding::bundle(&events.join("\n")).expect("small").into_bytes(),
+        events.join("\n").into_bytes(),
+        compact.into_bytes(),
+        digits.into_bytes(),
+        frame[4..].to_vec(),
+        frame,
+        Phrase::from_seed(&seed).words().as_bytes().to_vec(),
+        Phrase::from_short_entropy(&[7; 16]).words().as_bytes().to_vec(),
+    ];
+    corpus.extend(events.map(String::into_bytes));
+    corpus.extend(payloads.map(String::into_bytes));
+    corpus
+}
+
+fn payload_of(envelope: &str) -> String {
+    let members = json::parse(envelope.as_bytes()).ok().and_then(Value::into_object).expect("an object");
+    members["payload"].canonical().expect("canonical")
+}
+
+/// Reads a text in every way there is.
+fn find(text: &str) {
+    let Ok(found) = Artifact::find(text) else { return };
+    let is_compact = text.starts_with(COMPACT_PREFIX);
+    for envelope in found.into_envelopes() {
+        assert!(!is_compact || envelope.canonical().len() <= COMPACT_BYTES_MAX);
+        let again = Artifact::find(&encoding::markdown(&envelope)).expect("our own form");
+        assert_eq!(again, Artifact::Envelope(Box::new(envelope)));
+    }
+}
+
+/// `data` as a payload under our key, well signed; `None` when it is no object of strict JSON.
+fn signed(data: &[u8], tag: &str, change: impl FnOnce(&mut Object)) -> Option<Envelope> {
+    let mut payload = json::parse(data).ok()?.into_object()?;
+    change(&mut payload);
+    let key = seed().public_key().to_string();
+    payload.insert("primary".into(), key.as_str().into());
+    payload.insert("created_at".into(), at().to_string().as_str().into());
+    let payload = Value::Object(payload).canonical().ok()?;
+    let sig = seed().sign(payload.as_bytes()).to_hex();
+    let signature = format!(r#"{{"alg":"ed25519-sha512-jcs","key":"{key}","sig":"{sig}"}}"#);
+    Envelope::parse(format!(r#"{{"kez":"{tag}","payload":{payload},"signature":{signature}}}"#).as_bytes())
+        .ok()
+}
+
+/// What was read is written as it was, but for the spelling of subjects and members that the kind does not know.
+fn round_trip<D: Document + PartialEq + std::fmt::Debug>(envelope: Envelope) {
+    if let Ok(verified) = envelope.verify::<D>() {
+        let again = D::from_payload(&verified.document().to_payload());
+        assert_eq!(again.as_ref(), Ok(verified.document()));
+    }
+}
+
+fn seed() -> Seed {
+    Seed::from_bytes([0x42; 32])
+}
+
+fn at() -> Timestamp {
+    Timestamp::from_unix(1_779_667_200, 0).expect("within the years")
+}
+
+/// The end of a chain of one event.
+fn head() -> Head {
+    let primary: PrimaryKey = seed().public_key().into();
+    Head { chain: primary, primary, seq: 0, hash: kez_core::sigchain::EventHash::from_bytes([7; 32]) }
+}
