@@ -9,10 +9,12 @@
 pub(crate) enum Flaw {
     /// Both `Content-Length` and `Transfer-Encoding`.
     TwoFramings,
-    /// `Content-Length` twice, or not a plain number.
+    /// `Content-Length` twice, or no plain number of 1 to 19 digits.
     BadLength,
     /// A line that ends in LF without CR.
     BareLf,
+    /// A `Content-Length` or `Transfer-Encoding` line of more than [`KEPT`] bytes.
+    LongFraming,
 }
 
 impl Flaw {
@@ -20,14 +22,19 @@ impl Flaw {
     pub(crate) fn detail(self) -> &'static str {
         match self {
             Self::TwoFramings => "A request has a Content-Length or a Transfer-Encoding, not both.",
-            Self::BadLength => "Content-Length is one plain number, given once.",
+            Self::BadLength => "Content-Length is one plain number, given once, without leading zeros.",
             Self::BareLf => "Header lines end in CR LF.",
+            Self::LongFraming => "A Content-Length or Transfer-Encoding has a short line.",
         }
     }
 }
 
-/// The start of a line that is remembered when it comes in pieces: longer than any `Content-Length` line need be.
+/// The start of a line that is remembered when it comes in pieces, and the most that a line which decides about borders
+/// may have, its CR included: `Content-Length: ` and 19 digits are 36.
 const KEPT: usize = 64;
+
+/// Most digits of a `Content-Length`: each such number fits 64 bits, signed ones too, so nobody reads another.
+const DIGITS_MAX: usize = 19;
 
 /// Follows the borders of the messages on one connection.
 ///
@@ -38,6 +45,8 @@ pub(super) struct Heads {
     /// The start of a line whose end has not come yet; `kept` bytes of it.
     start: [u8; KEPT],
     kept: usize,
+    /// Whether the line has more than that.
+    cut: bool,
     /// The last byte before the line's end, when the line came in pieces.
     last: u8,
     in_head: bool,
@@ -58,6 +67,7 @@ impl Heads {
             place: Place::Head,
             start: [0; KEPT],
             kept: 0,
+            cut: false,
             last: 0,
             in_head: false,
             length: None,
@@ -97,14 +107,15 @@ impl Heads {
         };
         let (piece, rest) = (&bytes[..end], &bytes[end + 1..]);
         if self.kept == 0 {
-            self.ended(piece.strip_suffix(b"\r").ok_or(Flaw::BareLf)?)?;
+            self.ended(piece.strip_suffix(b"\r").ok_or(Flaw::BareLf)?, piece.len() > KEPT)?;
         } else {
             self.keep(piece);
             if self.last != b'\r' {
                 return Err(Flaw::BareLf);
             }
             let (start, kept) = (self.start, std::mem::take(&mut self.kept));
-            self.ended(start[..kept].strip_suffix(b"\r").unwrap_or(&start[..kept]))?;
+            let cut = std::mem::take(&mut self.cut);
+            self.ended(start[..kept].strip_suffix(b"\r").unwrap_or(&start[..kept]), cut)?;
         }
         Ok(rest)
     }
@@ -113,23 +124,27 @@ impl Heads {
         let more = piece.len().min(KEPT - self.kept);
         self.start[self.kept..self.kept + more].copy_from_slice(&piece[..more]);
         self.kept += more;
+        self.cut |= more < piece.len();
         self.last = piece.last().copied().unwrap_or(self.last);
     }
 
-    /// Takes a whole line without its end (of a long one that came in pieces: its start).
-    fn ended(&mut self, line: &[u8]) -> Result<(), Flaw> {
+    /// Takes a line without its end; of a `long` one the start at least, which is enough to know its name.
+    fn ended(&mut self, line: &[u8], long: bool) -> Result<(), Flaw> {
         if line.is_empty() {
             return if self.in_head { self.head_over() } else { Ok(()) };
         }
         self.in_head = true;
-        if let Some(value) = field(line, b"content-length:") {
+        let (length, encoding) = (field(line, b"content-length:"), field(line, b"transfer-encoding:"));
+        if long && (length.is_some() || encoding.is_some()) {
+            return Err(Flaw::LongFraming);
+        }
+        if let Some(value) = length {
             let length = number(value).ok_or(Flaw::BadLength)?;
             if self.length.replace(length).is_some() {
                 return Err(Flaw::BadLength);
             }
-        } else if field(line, b"transfer-encoding:").is_some() {
-            self.encoded = true;
         }
+        self.encoded |= encoding.is_some();
         Ok(())
     }
 
@@ -152,10 +167,11 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(name).then_some(value)
 }
 
+/// A number in its shortest spelling: others may read one with leading zeros as octal, or cut it off.
 fn number(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if !plain {
+    let short = (1..=DIGITS_MAX).contains(&digits.len()) && (digits == b"0" || !digits.starts_with(b"0"));
+    if !short || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -186,6 +202,7 @@ mod tests {
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 27\r\n\r\nx\nContent-Length: 5\n\nhallo!!GET / HTTP/1.1\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length:0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length:\t9999999999999999999 \r\n\r\nx\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\n\nContent-Length: 1\nContent-Length: 1",
             "GET / HTTP/1.1\r\nX-Content-Length: x\r\nA: Content-Length: 1\r\n\r\n",
         ] {
@@ -203,6 +220,9 @@ mod tests {
             ("POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\n", Flaw::BadLength),
             ("POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", Flaw::BadLength),
             ("POST / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\n", Flaw::BadLength),
+            ("POST / HTTP/1.1\r\nContent-Length: 10000000000000000000\r\n\r\n", Flaw::BadLength),
+            ("POST / HTTP/1.1\r\nContent-Length: 04\r\n\r\n", Flaw::BadLength),
+            ("POST / HTTP/1.1\r\nContent-Length: 00\r\n\r\n", Flaw::BadLength),
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", Flaw::BareLf),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", Flaw::BareLf),
             ("GET / HTTP/1.1\r\nHost: a\r\n\n", Flaw::BareLf),
@@ -211,6 +231,26 @@ mod tests {
         for (text, flaw) in table {
             assert_eq!(verdict(text), Err(flaw), "{text:?}");
         }
+    }
+
+    /// A long line is known by its start only when it came in pieces: nothing after the start may decide.
+    #[test]
+    fn a_framing_line_is_judged_alike_however_it_comes() {
+        let head = |line: &str| verdict(&format!("POST / HTTP/1.1\r\n{line}\r\n\r\n"));
+        let padded = |name: &str, value: &str, bytes: usize| {
+            format!("{name}:{}{value}", " ".repeat(bytes - name.len() - 1 - value.len()))
+        };
+        for bytes in 60..=66 {
+            let expected = if bytes < KEPT { Ok(()) } else { Err(Flaw::LongFraming) };
+            assert_eq!(head(&padded("Content-Length", "0", bytes)), expected, "{bytes}");
+            assert_eq!(head(&padded("content-length", "41", bytes)), expected, "{bytes}");
+            assert_eq!(head(&padded("TRANSFER-ENCODING", "chunked", bytes)), expected, "{bytes}");
+            assert_eq!(head(&padded("X-Long", "41", bytes)), Ok(()), "{bytes}");
+        }
+        assert_eq!(head(&format!("Content-Length: {}41", "0".repeat(60))), Err(Flaw::LongFraming));
+        assert_eq!(head(&format!("Content-Length: {}41", "0".repeat(20))), Err(Flaw::BadLength));
+        assert_eq!(head(&padded("X-Long", "Content-Length: 1", 300)), Ok(()));
+        assert_eq!(verdict(&format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(300))), Ok(()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Requests whose borders others may see elsewhere, and heads that are too much.
 
-use crate::support::{Answer, Setup};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{Answer, Setup, until_closed};
 
 const SMUGGLED: &str = "GET /hello HTTP/1.1\r\nHost: smuggled\r\n\r\n";
 
@@ -24,6 +26,10 @@ async fn smuggling_shapes_are_refused() {
         ("a list of lengths", format!("{post}Content-Length: 2, 2\r\n\r\n{{}}")),
         ("a signed length", format!("{post}Content-Length: +2\r\n\r\n{{}}")),
         ("a hexadecimal length", format!("{post}Content-Length: 0x2\r\n\r\n{{}}")),
+        ("a length with a leading zero", format!("{post}Content-Length: 02\r\n\r\n{{}}")),
+        ("a length of 20 digits", format!("{post}Content-Length: 10000000000000000000\r\n\r\n{{}}")),
+        ("a length far to the right", format!("{post}Content-Length: {}2\r\n\r\n{{}}", " ".repeat(60))),
+        ("chunked far to the right", format!("{post}Transfer-Encoding:{}chunked\r\n\r\n", " ".repeat(60))),
         ("an empty length", format!("{post}Content-Length:\r\n\r\n{{}}")),
         ("a length beyond 2^64", format!("{post}Content-Length: 18446744073709551618\r\n\r\n{{}}")),
         ("a length with a space before its colon", format!("{post}Content-Length : 2\r\n\r\n{{}}")),
@@ -79,6 +85,24 @@ async fn smuggling_shapes_are_refused() {
         answer.expect_problem(400, "bad_request");
         assert_eq!(answer.header("connection"), Some("close"), "{what}: {said}");
     }
+}
+
+/// What decides about the borders of messages is judged as a whole, however it arrives.
+#[tokio::test]
+async fn a_length_in_two_pieces_hides_no_request_behind_it() {
+    let server = Setup::default().start();
+    let mut stream = server.connect().await;
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ";
+    stream.write_all(format!("{head}{}", "0".repeat(60)).as_bytes()).await.unwrap();
+    server.ask("GET /hello", "", "").await; // meanwhile the first piece is read
+    // A body that looks like the head of a request with a long body, which would swallow what is behind it.
+    let body = "first-line-of-a-head\r\nContent-Length: 9999\r\n\r\n";
+    let length = body.len();
+    let behind = "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{length}\r\n\r\n{body}{behind}0\r\n\r\n").as_bytes()).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert_eq!(said.matches("x-request-id: ").count(), 1, "{said}");
+    Answer::parse(&said).expect_problem(400, "bad_request");
 }
 
 #[tokio::test]
