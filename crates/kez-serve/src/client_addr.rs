@@ -37,28 +37,18 @@ impl TrustedProxies {
 
     /// The client behind `peer`: the right-most address of `X-Forwarded-For` that is no trusted proxy.
     ///
-    /// It is `peer` itself when the peer is not trusted, sent no such header, or one that cannot be read.
+    /// It is `peer` itself when the peer is not trusted, sent no such header, or one whose right end cannot be read. Where
+    /// nobody else stands in it, it is the right-most address: that one the peer wrote, what is left of it anybody may have.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if self.0.is_empty() || !self.trusts(peer) {
             return peer;
         }
-        self.right_most_untrusted(headers).unwrap_or(peer)
-    }
-
-    fn right_most_untrusted(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let lines = headers.get_all(FORWARDED_FOR).iter().collect::<Vec<_>>();
-        let mut last = None;
-        for line in lines.into_iter().rev() {
-            for hop in line.to_str().ok()?.rsplit(',') {
-                let addr = address(hop.trim())?;
-                if !self.trusts(addr) {
-                    return Some(addr);
-                }
-                last = Some(addr);
-            }
-        }
-        last
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+        let mut hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',').map(address));
+        let Some(nearest) = hops.next().flatten() else { return peer };
+        let mut readable = std::iter::once(nearest).chain(hops.map_while(|hop| hop));
+        readable.find(|hop| !self.trusts(*hop)).unwrap_or(nearest)
     }
 }
 
@@ -70,6 +60,7 @@ fn network(entry: &str) -> Result<IpNet, BadProxy> {
 
 /// An address as proxies write it: bare, `[v6]`, or with a port.
 fn address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let addr = bare.parse::<IpAddr>().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))?;
     Some(addr.to_canonical())
@@ -133,7 +124,13 @@ mod tests {
             ("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.2.3.4"], "203.0.113.9"),
             ("10.0.0.1", &["6.6.6.6", "203.0.113.9,10.2.3.4"], "203.0.113.9"),
             ("10.0.0.1", &["203.0.113.9", "10.2.3.4"], "203.0.113.9"),
-            ("10.0.0.1", &["10.9.9.9, 10.2.3.4"], "10.9.9.9"),
+            // Every hop is trusted: who wrote the left ones is unknown, the right-most one is the peer's own word.
+            ("10.0.0.1", &["10.9.9.9, 10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &["10.9.9.9", "10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &["10.9.9.9"], "10.9.9.9"),
+            ("10.0.0.1", &["junk, 10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &["203.0.113.9, junk, 10.2.3.4"], "10.2.3.4"),
+            ("10.0.0.1", &["203.0.113.9", "10.2.3.4,"], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
             ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
