@@ -117,8 +117,8 @@ fn problem(error: ApiError) -> Problem {
         }
         ApiError::Resolve(ResolveError::Busy) => StoreError::Busy.into(),
         ApiError::Resolve(error) => {
-            tracing::info!(error = %chain(&error), "another server gave no record");
             Problem::new(StatusCode::BAD_GATEWAY, "resolve_failed", "Other server not reached")
+                .caused_by(chain(&error))
         }
         ApiError::Store(error) => error.into(),
         ApiError::NatsNotConfigured => {

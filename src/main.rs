@@ -1,5 +1,6 @@
 //! `kez-chat-server`: flags in, a running server out.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,12 +28,18 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Failure> {
     telemetry::init()?;
     match &cli.command {
-        Some(Command::Openapi) => print!("{}", router::openapi_json()),
+        Some(Command::Openapi) => stdout().write_all(router::openapi_json().as_bytes())?,
         Some(Command::Invite(command)) => {
             let clock = SystemClock::new();
-            print!("{}", runtime()?.block_on(admin::invite(&cli.serve, command, &clock, &SystemRng))?);
+            runtime()?.block_on(admin::invite(&cli.serve, command, &clock, &SystemRng, &mut stdout()))?;
         }
-        None => runtime()?.block_on(serve(&cli.serve))?,
+        None => {
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve(&cli.serve));
+            // A thread may still wait for the system's resolver, for half a minute: nothing is lost with it.
+            runtime.shutdown_background();
+            served?;
+        }
     }
     Ok(())
 }

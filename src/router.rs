@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use kez_serve::page;
 use kez_sig_server::router as sig_server;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -52,6 +53,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let chains = app.chains.clone().map_or_else(Router::new, sig_server::chains);
     api.route("/openapi.json", get(async |State(app): State<Arc<App>>| app.openapi.json()))
         .route("/openapi", get(async |State(app): State<Arc<App>>| app.openapi.page()))
+        .route(page::STYLE_PATH, get(async || page::style()))
         .fallback(web::web)
         .with_state(app)
         .merge(chains)

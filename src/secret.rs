@@ -105,7 +105,7 @@ fn parse_line(line: &str) -> Option<Secret> {
     is_id.then(|| Secret { key_id: key_id.to_owned(), bytes })
 }
 
-/// Writes a file with one fresh secret: whole and durable under its name, or not there.
+/// Writes a file with one fresh secret: whole and durable under its name, or not there. Never over another one.
 fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
     let secret = Zeroizing::new(rng::bytes::<32>(rng));
     let line = Zeroizing::new(format!(
@@ -113,11 +113,17 @@ fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
         HEXLOWER.encode(&rng::bytes::<4>(rng)),
         Zeroizing::new(HEXLOWER.encode(&*secret)).as_str()
     ));
-    let draft = path.with_added_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
+    let draft = path.with_added_extension(HEXLOWER.encode(&rng::bytes::<4>(rng)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let linked = file
+        .write_all(line.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&draft, path)); // unlike a rename, fails where there is a file
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {} // somebody else's is as good
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

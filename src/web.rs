@@ -64,15 +64,15 @@ impl WebClient {
     }
 }
 
-/// Decides by the path alone.
+/// Decides by the path alone, as the file system would see it: decoded.
 pub(crate) fn answer(path: &str) -> Answer {
+    let path = &*percent_decode_str(path).decode_utf8_lossy();
     let under =
         |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let last = path.rsplit('/').next().unwrap_or_default();
     let extension = last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    // Files whose name begins with a dot are nobody's business: `.git`, `.env`, `.htpasswd`. As the file system sees it.
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    let is_hidden = decoded.split('/').any(|segment| segment.starts_with('.'));
+    // Files whose name begins with a dot are nobody's business: `.git`, `.env`, `.htpasswd`.
+    let is_hidden = path.split('/').any(|segment| segment.starts_with('.'));
     // A dot alone proves nothing: /@alice@example.org is a page.
     let is_file =
         extension.is_some_and(|ext| ASSET_EXTENSIONS.contains(&ext.as_str())) && !last.contains('@');
@@ -106,6 +106,7 @@ mod tests {
             "/internal/x",
             "/.well-known/x.json",
             "/v1/x.js",
+            "/%761/nothing",
             "/.env",
             "/assets/%2esecret.js",
             "/a%2f.git/config.json",

@@ -48,28 +48,46 @@ pub enum BadQuery {
 impl Query {
     /// Reads the raw query of a request to `server`, which is also reached as `public_urls`.
     pub fn parse(raw: &str, server: &ServerName, public_urls: &[BaseUrl]) -> Result<Self, BadQuery> {
-        let (mut resource, mut rels) = (None, Vec::new());
-        for pair in raw.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
+        let (mut resources, mut rels) = (Vec::new(), Vec::new());
+        for (name, value) in parameters(raw)? {
             match name.as_str() {
-                "resource" if resource.is_some() => return Err(BadQuery::NotOneResource),
-                "resource" => resource = Some(value),
+                "resource" => resources.push(value),
                 "rel" if rels.len() == RELS_MAX => return Err(BadQuery::TooLong),
                 "rel" => rels.push(value),
                 _ => {}
             }
         }
-        let resource = resource.filter(|text| !text.is_empty()).ok_or(BadQuery::NotOneResource)?;
-        if resource.len() > RESOURCE_BYTES_MAX {
-            return Err(BadQuery::TooLong);
-        }
+        let resource = only(resources)?;
         Ok(Self { handle: named_handle(&resource, server, public_urls)?, rels })
     }
 
     fn wants(&self, rel: &str) -> bool {
         self.rels.is_empty() || self.rels.iter().any(|wanted| wanted == rel)
     }
+}
+
+/// The one `resource` of a raw query.
+pub(crate) fn resource(raw: &str) -> Result<String, BadQuery> {
+    only(
+        parameters(raw)?.into_iter().filter(|(name, _)| name == "resource").map(|(_, value)| value).collect(),
+    )
+}
+
+fn only(resources: Vec<String>) -> Result<String, BadQuery> {
+    match <[String; 1]>::try_from(resources) {
+        Ok([resource]) if resource.is_empty() => Err(BadQuery::NotOneResource),
+        Ok([resource]) if resource.len() > RESOURCE_BYTES_MAX => Err(BadQuery::TooLong),
+        Ok([resource]) => Ok(resource),
+        Err(_) => Err(BadQuery::NotOneResource),
+    }
+}
+
+/// The parameters of a raw query, in order, decoded.
+fn parameters(raw: &str) -> Result<Vec<(String, String)>, BadQuery> {
+    raw.split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| Ok((decode(name)?, decode(value)?)))
+        .collect()
 }
 
 /// Percent-decoding of RFC 3986: unlike in forms, `+` is a plus.

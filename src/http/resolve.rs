@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use kez_core::{Fqhn, Record};
 use kez_serve::client_addr::Client;
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::schema::{ProblemBody, RecordBody};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::webfinger;
 use kez_serve::reply::Json;
 
 /// Somebody, here or elsewhere.
@@ -46,15 +46,14 @@ pub(crate) async fn resolve(
     let record = if name.server() == app.server() {
         app.store.by_handle(name.handle()).await?.map(|account| app.record(account))
     } else {
-        app.resolver.resolve(&name).await?
+        app.resolver.resolve(&name, client.net()).await?
     };
     Ok(Json(Resolved { record: record.ok_or(ApiError::NotFound)? }))
 }
 
-/// The one `resource` of the query, with or without `acct:` before it.
+/// The name in the one `resource`, with or without `acct:` before it; hosts are compared without case.
 fn wanted(query: &str) -> Option<Fqhn> {
-    let mut resources = query.split('&').filter_map(|pair| pair.strip_prefix("resource="));
-    let (resource, None) = (resources.next()?, resources.next()) else { return None };
-    let resource = percent_decode_str(resource).decode_utf8().ok()?;
-    resource.strip_prefix("acct:").unwrap_or(&resource).parse().ok()
+    let resource = webfinger::resource(query).ok()?;
+    let (handle, server) = resource.strip_prefix("acct:").unwrap_or(&resource).split_once('@')?;
+    Some(Fqhn::new(handle.parse().ok()?, server.to_ascii_lowercase().parse().ok()?))
 }

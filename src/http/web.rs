@@ -49,7 +49,6 @@ pub(crate) async fn web(State(app): State<Arc<App>>, request: Request) -> Respon
         (Answer::Nothing, _) => ApiError::NotFound.into_response(),
         (Answer::File, WebClient::Folder(folder)) => file(folder, &path, request).await,
         (Answer::Page, WebClient::Folder(folder)) => index(folder, request).await,
-        (Answer::File, WebClient::Placeholder(_)) if path == page::STYLE_PATH => page::style(),
         (Answer::File, WebClient::Placeholder(_)) => ApiError::NotFound.into_response(),
         (Answer::Page, WebClient::Placeholder(page)) => page_of_ours(page.clone()),
     }

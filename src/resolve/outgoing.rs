@@ -4,13 +4,14 @@
 //! checked, and those checked addresses are the ones connected to, so a second DNS answer changes nothing.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, StatusCode, Url, redirect};
+use tokio::sync::Semaphore;
 
 use super::address::is_public;
 
@@ -18,6 +19,9 @@ use super::address::is_public;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Questions to the system's resolver at once.
+const LOOKUP_THREADS_MAX: usize = 32;
 
 /// Which addresses may be connected to.
 pub type AddressRule = fn(IpAddr) -> bool;
@@ -29,14 +33,29 @@ pub trait Lookup: Send + Sync + fmt::Debug {
     async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>>;
 }
 
-/// The system's resolver.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemLookup;
+/// The system's resolver. Each question keeps a thread until the system gives up, which nobody can hasten.
+#[derive(Debug, Clone)]
+pub struct SystemLookup {
+    threads: Arc<Semaphore>,
+}
+
+impl Default for SystemLookup {
+    fn default() -> Self {
+        Self { threads: Arc::new(Semaphore::new(LOOKUP_THREADS_MAX)) }
+    }
+}
 
 #[async_trait]
 impl Lookup for SystemLookup {
     async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+        let thread = Arc::clone(&self.threads).try_acquire_owned().map_err(std::io::Error::other)?;
+        let name = name.to_owned();
+        let asked = tokio::task::spawn_blocking(move || {
+            let addresses = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+            drop(thread); // here, not when the caller gives up
+            addresses
+        });
+        asked.await.map_err(std::io::Error::other)?
     }
 }
 
@@ -44,6 +63,9 @@ impl Lookup for SystemLookup {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutgoingError {
+    /// TLS cannot be set up, for lack of root certificates say.
+    #[error("TLS cannot be set up on this machine")]
+    NoClient(#[source] reqwest::Error),
     /// Not an https URL of a DNS name on port 443.
     #[error("the address is not an https URL of a DNS name on port 443")]
     ForbiddenUrl,
@@ -64,7 +86,7 @@ pub enum OutgoingError {
 /// The guarded client. It is built at the first use: reading the system's root certificates takes memory and time
 /// that most servers need not spend.
 pub struct Outgoing {
-    client: OnceLock<Result<Client, Arc<reqwest::Error>>>,
+    client: OnceLock<Client>,
     guard: Guard,
     configure: fn(ClientBuilder) -> ClientBuilder,
 }
@@ -72,7 +94,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// For production: the system's resolver, public addresses only.
     pub fn new() -> Self {
-        Self::with(Arc::new(SystemLookup), is_public, |builder| builder)
+        Self::with(Arc::new(SystemLookup::default()), is_public, |builder| builder)
     }
 
     /// With another resolver, another rule for addresses, and further settings of the client (root certificates).
@@ -104,25 +126,24 @@ impl Outgoing {
         Ok(Some(body))
     }
 
+    /// Not kept when it fails: certificates may be installed while the server runs.
     fn client(&self) -> Result<&Client, OutgoingError> {
-        let built = self.client.get_or_init(|| {
-            // Fails only when a provider is installed already, which is then the same one.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let builder = Client::builder()
-                .user_agent(concat!("kez-chat-server/", env!("CARGO_PKG_VERSION")))
-                .https_only(true)
-                .redirect(redirect::Policy::none())
-                .no_proxy()
-                .referer(false)
-                .timeout(TIMEOUT)
-                .pool_max_idle_per_host(0)
-                .dns_resolver(self.guard.clone());
-            (self.configure)(builder).build().map_err(Arc::new)
-        });
-        built.as_ref().map_err(|error| {
-            tracing::error!(error = %error, "the client for other servers cannot be built");
-            OutgoingError::ForbiddenUrl
-        })
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // Fails only when a provider is installed already, which is then the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .user_agent(concat!("kez-chat-server/", env!("CARGO_PKG_VERSION")))
+            .https_only(true)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .timeout(TIMEOUT)
+            .pool_max_idle_per_host(0)
+            .dns_resolver(self.guard.clone());
+        let client = (self.configure)(builder).build().map_err(OutgoingError::NoClient)?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

@@ -10,7 +10,7 @@ use kez_testkit::{Answer, Net};
 const READABLE: [&str; 12] = [
     "/",
     "/@alice",
-    "/assets/page.css",
+    "/openapi.css",
     "/openapi",
     "/openapi.json",
     "/v1/healthz",
@@ -81,7 +81,7 @@ async fn options_tell_what_may_be_asked() {
     assert_snapshot!(table, @r#"
     /  GET,HEAD,OPTIONS
     /@alice  GET,HEAD,OPTIONS
-    /assets/page.css  GET,HEAD,OPTIONS
+    /openapi.css  GET,HEAD,OPTIONS
     /openapi  GET,HEAD,OPTIONS
     /openapi.json  GET,HEAD,OPTIONS
     /v1/healthz  GET,HEAD,OPTIONS
@@ -114,7 +114,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     assert_snapshot!(table, @r#"
     /  GET,HEAD
     /@alice  GET,HEAD
-    /assets/page.css  GET,HEAD
+    /openapi.css  GET,HEAD
     /openapi  GET,HEAD
     /openapi.json  GET,HEAD
     /v1/healthz  GET,HEAD

@@ -1,18 +1,11 @@
 //! People of other domains: WebFinger (RFC 7033). SPEC "WebFinger".
 
-use std::collections::HashMap;
-
-use kez_core::webfinger::{PROPERTY_PRIMARY, REL_SELF};
-use kez_core::{Fqhn, PublicKey, Record, ServerName};
+use kez_core::webfinger::{Account, Descriptor, Disagreement};
+use kez_core::{Fqhn, Record, ServerName};
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
 
 use crate::error::{AnswerFault, ClientError, Contradiction};
-use crate::home_server::checked;
 use crate::transport::{Answer, Transport};
-
-/// The media type of the link to the record.
-const RECORD_TYPE: &str = "application/json";
 
 /// Somebody found by WebFinger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +41,11 @@ async fn look_up(base: &Url, address: &Fqhn) -> Result<Option<Discovered>, Clien
         StatusCode::NOT_FOUND => return Ok(None),
         _ => return Err(answer.refusal()),
     }
-    let account = read(&answer, base, address)?;
-    let record = record(&transport, &account, address).await?;
-    Ok(Some(Discovered { record, record_url: account.record_url.into() }))
+    let descriptor: Descriptor = answer.json()?;
+    let account = descriptor.account(address).map_err(|fault| disagreement(&answer, fault))?;
+    let record_url = record_url(&answer, &account, base)?;
+    let record = record(&transport, &record_url, &account, address).await?;
+    Ok(Some(Discovered { record, record_url: record_url.into() }))
 }
 
 fn query(base: &Url, address: &Fqhn) -> Url {
@@ -64,45 +59,10 @@ fn subject(address: &Fqhn) -> String {
     format!("acct:{address}")
 }
 
-/// What is used of a JRD (RFC 7033 section 4.4). A property or link of somebody else may have any shape.
-#[derive(Deserialize)]
-struct Jrd {
-    subject: String,
-    #[serde(default)]
-    properties: HashMap<String, Option<String>>,
-    #[serde(default)]
-    links: Vec<Link>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    rel: String,
-    #[serde(rename = "type")]
-    media_type: Option<String>,
-    href: Option<String>,
-}
-
-/// The key and the record's place, as WebFinger names them.
-struct Account {
-    primary: PublicKey,
-    record_url: Url,
-}
-
-fn read(answer: &Answer, base: &Url, address: &Fqhn) -> Result<Account, ClientError> {
-    let jrd: Jrd = answer.json()?;
-    if jrd.subject != subject(address) {
-        return Err(answer.contradiction(Contradiction::OtherSubject));
-    }
-    let no_account = || answer.not_protocol(AnswerFault::NoKezAccount);
-    let primary = jrd.properties.get(PROPERTY_PRIMARY).and_then(Option::as_ref).ok_or_else(no_account)?;
-    let primary = primary.parse().map_err(|_| no_account())?;
-    let is_record = |link: &&Link| link.rel == REL_SELF && link.media_type.as_deref() == Some(RECORD_TYPE);
-    let href = jrd.links.iter().find(is_record).and_then(|link| link.href.as_ref()).ok_or_else(no_account)?;
-    let record_url = Url::parse(href).map_err(|_| no_account())?;
-    if !may_hold_records(&record_url, base) {
-        return Err(answer.contradiction(Contradiction::UnfitLink));
-    }
-    Ok(Account { primary, record_url })
+/// Where the record lies, if it may be asked there.
+fn record_url(answer: &Answer, account: &Account<'_>, base: &Url) -> Result<Url, ClientError> {
+    let url = Url::parse(account.record_url).map_err(|_| answer.not_protocol(AnswerFault::NoKezAccount))?;
+    if may_hold_records(&url, base) { Ok(url) } else { Err(answer.contradiction(Contradiction::UnfitLink)) }
 }
 
 /// A domain may keep its chat home on another host, found by name and by https as the domain itself.
@@ -111,18 +71,29 @@ fn may_hold_records(url: &Url, base: &Url) -> bool {
     url.scheme() == base.scheme() && (url.origin() == base.origin() || is_elsewhere)
 }
 
-async fn record(transport: &Transport, account: &Account, address: &Fqhn) -> Result<Record, ClientError> {
-    let answer = transport.get(&account.record_url).await?;
+async fn record(
+    transport: &Transport,
+    url: &Url,
+    account: &Account<'_>,
+    address: &Fqhn,
+) -> Result<Record, ClientError> {
+    let answer = transport.get(url).await?;
     match answer.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Err(answer.contradiction(Contradiction::RecordDisagrees)),
         _ => return Err(answer.refusal()),
     }
-    let record = checked(&answer, |record| record.fqhn == *address)?;
-    if record.primary == account.primary {
-        Ok(record)
-    } else {
-        Err(answer.contradiction(Contradiction::RecordDisagrees))
+    let record = answer.json()?;
+    account.check(&record, address).map_err(|fault| disagreement(&answer, fault))?;
+    Ok(record)
+}
+
+fn disagreement(answer: &Answer, fault: Disagreement) -> ClientError {
+    match fault {
+        Disagreement::OtherSubject => answer.contradiction(Contradiction::OtherSubject),
+        Disagreement::OtherHandle => answer.contradiction(Contradiction::OtherHandle),
+        Disagreement::OtherKey => answer.contradiction(Contradiction::RecordDisagrees),
+        _ => answer.not_protocol(AnswerFault::NoKezAccount),
     }
 }
 

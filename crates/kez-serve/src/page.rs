@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue};
 
 /// The style of such pages.
 const STYLE: &str = include_str!("page/page.css");
-/// Where they look for it.
-pub const STYLE_PATH: &str = "/assets/page.css";
+/// Where they look for it: outside the folders that a web client may fill.
+pub const STYLE_PATH: &str = "/openapi.css";
 /// Asked for again, and mostly answered 304.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// Such a page has a style and an empty icon, and nothing else.

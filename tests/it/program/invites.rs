@@ -20,23 +20,25 @@ async fn invite(net: &Net, args: &[&str]) -> Outcome {
     run(dir, &[], &[&["invite"], args, &["--db", db]].concat()).await
 }
 
-/// Dates are redacted.
+/// What is printed, with dates redacted.
 fn shown(outcome: &Outcome) -> String {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
+    redacted(&outcome.stdout)
+}
+
+fn redacted(text: &str) -> String {
     let redact = |word: &str| {
         let is_date = word.trim_end_matches('.').parse::<kez_core::Timestamp>().is_ok();
         if is_date { "[date]".to_owned() } else { word.to_owned() }
     };
-    outcome
-        .stdout
-        .split(' ')
+    text.split(' ')
         .map(|word| word.split('\n').map(redact).collect::<Vec<_>>().join("\n"))
         .collect::<Vec<_>>()
         .join(" ")
 }
 
 fn token(outcome: &Outcome) -> String {
-    outcome.stdout.lines().next().expect("a line").to_owned()
+    outcome.stdout.trim_end().to_owned()
 }
 
 #[tokio::test]
@@ -47,11 +49,10 @@ async fn a_token_is_made_listed_used_and_revoked() {
     let created = invite(&net, &["create", "--uses", "2", "--days", "3"]).await;
     let token = token(&created);
     assert!(token.starts_with("kez-invite-") && token.len() == 33, "{token}");
-    assert_snapshot!(shown(&created).replace(&token, "[token]"), @r#"
-    [token]
-
-    Invite 1: for 2 people until [date] The token is not stored; hand it out now.
-    "#);
+    assert_snapshot!(
+        redacted(&created.stderr),
+        @"Invite 1: for 2 people until [date] The token is not stored; hand it out now."
+    );
     assert_snapshot!(shown(&invite(&net, &["list"]).await), @r#"
     number  uses left  works until
          1          2  [date]
@@ -79,10 +80,32 @@ async fn tokens_are_told_apart() {
     invite(&net, &["revoke", "1"]).await;
     let second = invite(&net, &["create"]).await;
     assert_ne!(token(&first), token(&second));
-    assert!(second.stdout.contains("Invite 2: for one person"), "{}", second.stdout);
+    assert!(second.stderr.contains("Invite 2: for one person"), "{}", second.stderr);
     net.actor("alice").register_with("alice", &token(&first)).await.expect_problem(403, "invite_required");
     net.actor("alice").register_with("alice", &token(&second)).await.expect_status(201);
     net.actor("bob").register_with("bob", &token(&second)).await.expect_problem(403, "invite_required");
+}
+
+/// What was handed out to nobody does not work, and does not count.
+#[tokio::test]
+async fn a_token_that_cannot_be_printed_is_taken_back() {
+    let net = by_invite().await;
+    let db = net.args().db;
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a Linux machine");
+    let created = super::program(db.parent().expect("a folder"))
+        .args(["invite", "create", "--db"])
+        .arg(&db)
+        .stdout(full)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+        .wait_with_output()
+        .await
+        .expect("the program runs");
+    assert_eq!(created.status.code(), Some(1));
+    let said = String::from_utf8(created.stderr).expect("UTF-8");
+    assert!(said.starts_with("error: it cannot be printed"), "{said}");
+    assert_snapshot!(shown(&invite(&net, &["list"]).await), @"No invites. Make one: kez-chat-server invite create");
 }
 
 /// The default: seven days, by the server's clock.

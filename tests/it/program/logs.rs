@@ -66,7 +66,7 @@ async fn no_secret_is_logged_at_any_level() {
 #[tokio::test]
 async fn the_log_of_a_quiet_day_is_short_and_plain() {
     let dir = tempfile::tempdir().expect("a folder");
-    let server = Running::start(dir.path(), &[], &[]).await;
+    let server = Running::start(dir.path(), &[], &["--sig-bind", "127.0.0.1:0"]).await;
     for _ in 0..10 {
         Call::to(server.addr, "GET", "/v1/u/alice").send().await.expect_problem(404, "not_found");
         Call::to(server.addr, "POST", "/v1/register").json("{").send().await.expect_problem(400, "malformed");

@@ -22,7 +22,7 @@ async fn the_page_says_whose_server_this_is_and_runs_nothing() {
 #[tokio::test]
 async fn the_page_is_complete() {
     let net = Net::start().await;
-    let css = net.get("/assets/page.css").await.expect_status(200);
+    let css = net.get("/openapi.css").await.expect_status(200);
     assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
     let page = net.get("/").await;
     let links = page.text().split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());

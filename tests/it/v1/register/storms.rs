@@ -145,6 +145,19 @@ async fn those_who_wait_for_one_commit_are_told_apart() {
     assert_eq!((registry.accounts.len(), registry.invites[&id]), (40, 0));
 }
 
+/// 1,024 wait behind the one at work; those who find no place are told so at once, and lose nothing by it.
+#[tokio::test]
+async fn a_crowd_beyond_the_queue_is_told_to_come_back() {
+    let net = Net::start().await;
+    let envelope = net.actor("alice").registration("alice");
+    let call = || net.post("/v1/register").json(envelope.clone());
+    let answers = net.together((0..1_100).map(|_| call()).collect()).await;
+    assert_eq!(outcomes(&answers), counts([("200", 1_024), ("201", 1), ("busy", 75)]));
+    let busy = answers.into_iter().find(|answer| answer.status() == 503).expect("a refusal");
+    assert_eq!(busy.expect_problem(503, "busy").header("retry-after"), Some("1"));
+    call().send().await.expect_status(200);
+}
+
 /// A number in letters no two of which are folded into each other.
 fn letters(n: usize) -> String {
     [n / 100 % 10, n / 10 % 10, n % 10].map(|digit| char::from(b"abcdefghkp"[digit])).into_iter().collect()

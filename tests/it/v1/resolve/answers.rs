@@ -146,9 +146,9 @@ async fn an_answer_may_have_64_kibibytes() {
     }
 }
 
-/// Failures are not kept: as soon as the other server works, it is asked.
+/// A server that failed is left alone for half a minute, then asked again.
 #[tokio::test]
-async fn a_failure_is_not_remembered() {
+async fn a_failure_is_remembered_for_a_moment() {
     let bob = person("bob").await;
     let honest = honest(&bob);
     let (broken, is_broken) = tokio::sync::watch::channel(true);
@@ -156,6 +156,9 @@ async fn a_failure_is_not_remembered() {
         two(move |target| if *is_broken.borrow() { Reply::of(503, "", "") } else { honest(target) }).await;
     failed(&net, "bob@other.example").await;
     broken.send_replace(false);
+    net.advance_s(29);
+    failed(&net, "bob@other.example").await;
+    net.advance_s(1);
     resolve(&net, "bob@other.example").await.expect_status(200);
 }
 
