@@ -9,22 +9,20 @@ use crate::{
     serve::replace_process,
 };
 
-/// Builds the server and the bench, then runs the bench with these arguments (`registry` when there are none).
+/// Builds the measured server and the bench, then runs the bench with these arguments (`registry` when none is named).
 pub(crate) fn bench(project: &Project, arguments: &[String]) -> Result<ExitCode, Failure> {
+    let named = arguments.first().filter(|first| !first.starts_with('-'));
+    let server = match named.map(String::as_str) {
+        Some("sigchain") => "kez-sig-server",
+        _ => "kez-chat-server",
+    };
     println!("Optimised build first: about ten minutes of CPU when nothing is built yet.");
-    visibly(project.cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "kez-chat-server",
-        "--package",
-        "kez-bench",
-    ]))?;
+    visibly(project.cargo().args(["build", "--release", "--package", server, "--package", "kez-bench"]))?;
     let program = project.target.join("release").join(format!("kez-bench{}", std::env::consts::EXE_SUFFIX));
     let mut bench = Command::new(program);
     bench.current_dir(&project.root);
     without_package_variables(&mut bench);
-    if arguments.first().is_none_or(|first| first.starts_with('-')) {
+    if named.is_none() {
         bench.arg("registry");
     }
     replace_process(bench.args(arguments))

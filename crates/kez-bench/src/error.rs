@@ -14,14 +14,20 @@ pub(crate) enum Error {
     /// A database refused something.
     #[error("database")]
     Sqlite(#[from] rusqlite::Error),
-    /// A registration of ours is none.
-    #[error("registration")]
-    Registration(#[from] kez_core::EnvelopeError),
+    /// A document of ours is none.
+    #[error("document")]
+    Envelope(#[from] kez_core::EnvelopeError),
+    /// A chain of ours, as it came from the sig-server, is none.
+    #[error("sigchain")]
+    Chain(#[from] kez_core::sigchain::ChainError),
+    /// A chain came from the sig-server with another number of events than it was given.
+    #[error("the sig-server gave {found} events of a chain of {expected}")]
+    Events { expected: u32, found: usize },
     /// A handle of ours is none.
     #[error("handle")]
     Handle(#[from] kez_core::BadHandle),
     /// The program under test is not there.
-    #[error("no server at {0}: build it first, `cargo build --release`, or name it with --server")]
+    #[error("no server at {0}: build it first, as `cargo xtask bench` does, or name it with --server")]
     NoServer(PathBuf),
     /// A server ended by itself.
     #[error("{name} ended with {status} instead of serving, see {log}")]

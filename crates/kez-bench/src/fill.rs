@@ -23,10 +23,8 @@ const CHUNK: u32 = 50_000;
 /// The database of `dir` with the first `handles` people and today's tables, made when it is not there.
 pub(crate) fn filled(server: &Path, dir: &Path, handles: u32) -> Result<PathBuf, Error> {
     let part = dir.join("fill.part");
-    let conn = empty(server, &part)?;
-    let sql = "SELECT group_concat(sql ORDER BY name) FROM sqlite_master";
-    let tables: String = conn.query_row(sql, [], |row| row.get(0))?;
-    let tables = &HEXLOWER.encode(&Sha256::digest(tables))[..8];
+    let conn = empty(&Program::product(server)?, &part)?;
+    let tables = tables(&conn)?;
     let db = dir.join(format!("handles-{handles}-{tables}.db"));
     if !db.exists() {
         fill(conn, handles, &part, &db)?;
@@ -37,28 +35,44 @@ pub(crate) fn filled(server: &Path, dir: &Path, handles: u32) -> Result<PathBuf,
 /// Makes `db` with the first `handles` people in it.
 pub(crate) fn make(server: &Path, db: &Path, handles: u32) -> Result<(), Error> {
     let part = db.with_extension("part");
-    fill(empty(server, &part)?, handles, &part, db)
+    fill(empty(&Program::product(server)?, &part)?, handles, &part, db)
 }
 
 /// The tables, as the server makes them.
-fn empty(server: &Path, part: &Path) -> Result<Connection, Error> {
+pub(crate) fn empty(server: &Program, part: &Path) -> Result<Connection, Error> {
     remove(part)?;
-    Server::start(&Program::product(server)?, part)?.stop()?;
+    Server::start(server, part)?.stop()?;
     Ok(Connection::open(part)?)
+}
+
+/// A short name that changes with the tables.
+pub(crate) fn tables(conn: &Connection) -> Result<String, Error> {
+    let sql = "SELECT group_concat(sql ORDER BY name) FROM sqlite_master";
+    let tables: String = conn.query_row(sql, [], |row| row.get(0))?;
+    Ok(HEXLOWER.encode(&Sha256::digest(tables)[..4]))
+}
+
+/// Filling may be fast: a database that breaks off half filled is never used.
+pub(crate) const FAST: &str =
+    "PRAGMA synchronous = OFF; PRAGMA cache_size = -524288; PRAGMA foreign_keys = ON;";
+
+/// Closes the filled `part`, which becomes `db`.
+pub(crate) fn finish(conn: Connection, part: &Path, db: &Path) -> Result<(), Error> {
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
+    conn.close().map_err(|(_, error)| error)?;
+    File::open(part).and_then(|file| file.sync_all()).map_err(Error::io("sync a database"))?;
+    fs::rename(part, db).map_err(Error::io("move a database"))
 }
 
 /// Fills `part`, which becomes `db` when it is complete.
 fn fill(mut conn: Connection, handles: u32, part: &Path, db: &Path) -> Result<(), Error> {
-    conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -524288; PRAGMA foreign_keys = ON;")?;
+    conn.execute_batch(FAST)?;
     for first in (0..handles).step_by(CHUNK as usize) {
         let rows = people::on_all_cores(first..handles.min(first + CHUNK), sign)?;
         insert(&mut conn, &rows)?;
         eprintln!("{}: {} of {handles} handles", db.display(), first as usize + rows.len());
     }
-    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
-    conn.close().map_err(|(_, error)| error)?;
-    File::open(part).and_then(|file| file.sync_all()).map_err(Error::io("sync a database"))?;
-    fs::rename(part, db).map_err(Error::io("move a database"))
+    finish(conn, part, db)
 }
 
 /// Removes a database and what belongs to it.

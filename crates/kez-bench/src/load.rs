@@ -34,25 +34,61 @@ const ANSWERS_EXPECTED: usize = 64 * 1024;
 /// What the clients send.
 pub(crate) enum Requests {
     /// Each once, by whichever client comes first; the load ends early when none is left.
-    Once { bytes: Vec<u8>, ends: Vec<usize>, next: AtomicUsize },
+    Once { requests: Prepared, next: AtomicUsize },
+    /// Each client its own, in their order; a client with none left ends early.
+    Own(Arc<[Prepared]>),
     /// One about a uniformly random person below `people`, whose number is written at `digits`.
     Lookup { template: Vec<u8>, digits: Range<usize>, people: u32 },
+}
+
+/// Requests as they go over the wire, one behind the other.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Prepared {
+    /// Adds a `POST` of one JSON document.
+    pub(crate) fn post(&mut self, path: &str, body: &str) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {SERVER}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.bytes.extend_from_slice(head.as_bytes());
+        self.bytes.extend_from_slice(body.as_bytes());
+        self.ends.push(self.bytes.len());
+    }
+
+    fn at(&self, index: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.bytes[start..end])
+    }
+}
+
+/// Where a client is.
+struct Client {
+    number: usize,
+    sent: usize,
+    random: u64,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    fn new(number: u32) -> Self {
+        Self { number: number as usize, sent: 0, random: u64::from(number), buffer: Vec::new() }
+    }
 }
 
 impl Requests {
     /// `POST /v1/register` of each envelope.
     pub(crate) fn register(envelopes: &[String]) -> Self {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(envelopes.len()));
+        let mut requests = Prepared::default();
         for body in envelopes {
-            let head = format!(
-                "POST /v1/register HTTP/1.1\r\nHost: {SERVER}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            bytes.extend_from_slice(head.as_bytes());
-            bytes.extend_from_slice(body.as_bytes());
-            ends.push(bytes.len());
+            requests.post("/v1/register", body);
         }
-        Self::Once { bytes, ends, next: AtomicUsize::new(0) }
+        Self::Once { requests, next: AtomicUsize::new(0) }
     }
 
     /// `GET` of `before`, the handle of one of the first `people`, `after`.
@@ -65,13 +101,14 @@ impl Requests {
     }
 
     /// The next request of a client, written into its buffer or taken from what was prepared.
-    fn next<'a>(&'a self, random: &mut u64, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    fn next<'a>(&'a self, client: &'a mut Client) -> Option<&'a [u8]> {
+        let Client { number, sent, random, buffer } = client;
         match self {
-            Self::Once { bytes, ends, next } => {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let end = *ends.get(index)?;
-                let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-                Some(&bytes[start..end])
+            Self::Once { requests, next } => requests.at(next.fetch_add(1, Ordering::Relaxed)),
+            Self::Own(clients) => {
+                let request = clients.get(*number)?.at(*sent);
+                *sent += 1;
+                request
             }
             Self::Lookup { template, digits, people } => {
                 if buffer.is_empty() {
@@ -124,50 +161,55 @@ pub(crate) struct Sample {
 impl Load {
     /// Runs it against a server, on one thread per core.
     pub(crate) fn run(self, server: &Server) -> Result<Sample, Error> {
-        let threads = u32::try_from(people::cores()).unwrap_or(1);
         let (addr, from) = (server.addr, Instant::now() + self.warm_up);
         let load = Arc::new(self);
-        let tallies: Vec<_> = thread::scope(|scope| {
-            let drive = |thread| {
-                let load = Arc::clone(&load);
-                scope
-                    .spawn(move || drive(&load, (thread..load.clients).step_by(threads as usize), addr, from))
-            };
-            let running: Vec<_> = (0..threads).map(drive).collect();
-            running.into_iter().map(people::joined).collect()
-        });
+        let talk = |client| talk(Arc::clone(&load), client, addr, from);
+        let tallies = converse(load.clients, talk).map_err(Error::io("measure"))?;
         let mut sum = Tally::new(from);
         for tally in tallies {
-            sum.add(tally.map_err(Error::io("measure"))?);
+            sum.add(tally);
         }
         sum.sample(server.name, load.status)
     }
 }
 
+/// Runs all clients, on one thread per core, and returns what each found.
+pub(crate) fn converse<T, F>(clients: u32, talk: impl Fn(u32) -> F + Sync) -> io::Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let threads = u32::try_from(people::cores()).unwrap_or(1);
+    let found: io::Result<Vec<Vec<T>>> = thread::scope(|scope| {
+        let talk = &talk;
+        let drive =
+            |thread| scope.spawn(move || drive((thread..clients).step_by(threads as usize).map(talk)));
+        let running: Vec<_> = (0..threads).map(drive).collect();
+        running.into_iter().map(people::joined).collect()
+    });
+    Ok(found?.into_iter().flatten().collect())
+}
+
 /// Runs some of the clients on this thread.
 #[tokio::main(flavor = "current_thread")]
-async fn drive(
-    load: &Arc<Load>,
-    clients: impl Iterator<Item = u32>,
-    addr: SocketAddr,
-    from: Instant,
-) -> io::Result<Tally> {
-    let mut running = JoinSet::new();
-    for client in clients {
-        running.spawn(talk(Arc::clone(load), client, addr, from));
+async fn drive<T, F>(clients: impl Iterator<Item = F>) -> io::Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut running: JoinSet<_> = clients.collect();
+    let mut found = Vec::new();
+    while let Some(one) = running.join_next().await {
+        found.push(one??);
     }
-    let mut sum = Tally::new(from);
-    while let Some(tally) = running.join_next().await {
-        sum.add(tally??);
-    }
-    Ok(sum)
+    Ok(found)
 }
 
 /// One client, from its connection to the end of the window.
 async fn talk(load: Arc<Load>, client: u32, addr: SocketAddr, from: Instant) -> io::Result<Tally> {
     let mut stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
-    let (mut random, mut request) = (u64::from(client), Vec::new());
+    let mut client = Client::new(client);
     let mut answer = vec![0; ANSWER_BYTES_MAX];
     let mut tally = Tally::new(from);
     loop {
@@ -175,7 +217,7 @@ async fn talk(load: Arc<Load>, client: u32, addr: SocketAddr, from: Instant) -> 
         if sent >= from + load.window {
             return Ok(tally);
         }
-        let Some(request) = load.requests.next(&mut random, &mut request) else { return Ok(tally) };
+        let Some(request) = load.requests.next(&mut client) else { return Ok(tally) };
         stream.write_all(request).await?;
         let status = read_answer(&mut stream, &mut answer).await?;
         if sent >= from {
@@ -201,17 +243,37 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<u1
 
 /// The status, once head and body are there.
 fn complete(answer: &[u8]) -> io::Result<Option<u16>> {
-    let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
-    let number = |digits: &[u8]| str::from_utf8(digits).ok()?.trim().parse::<u16>().ok();
-    let status = answer.get(9..12).and_then(number).ok_or_else(|| io::Error::other("not an HTTP answer"))?;
-    let body = answer[..head]
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| {
-            line.split_at_checked(15).filter(|(n, _)| n.eq_ignore_ascii_case(b"content-length:"))
-        })
-        .and_then(|(_, value)| number(value))
-        .ok_or_else(|| io::Error::other("an answer without content-length"))?;
-    Ok((answer.len() >= head + 4 + usize::from(body)).then_some(status))
+    let Some(head) = AnswerHead::read(answer)? else { return Ok(None) };
+    Ok((answer.len() >= head.bytes + head.body_bytes).then_some(head.status))
+}
+
+/// The head of an answer.
+pub(crate) struct AnswerHead {
+    pub(crate) status: u16,
+    /// Its own length, the empty line among it.
+    pub(crate) bytes: usize,
+    /// `Content-Length`.
+    pub(crate) body_bytes: usize,
+}
+
+impl AnswerHead {
+    /// The head, once it is there.
+    pub(crate) fn read(answer: &[u8]) -> io::Result<Option<Self>> {
+        let Some(end) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { return Ok(None) };
+        let number = |digits: &[u8]| str::from_utf8(digits).ok()?.trim().parse::<usize>().ok();
+        let status = answer.get(9..12).and_then(number).and_then(|status| u16::try_from(status).ok());
+        let body_bytes = answer[..end]
+            .split(|&byte| byte == b'\n')
+            .find_map(|line| {
+                line.split_at_checked(15).filter(|(n, _)| n.eq_ignore_ascii_case(b"content-length:"))
+            })
+            .and_then(|(_, value)| number(value));
+        Ok(Some(Self {
+            status: status.ok_or_else(|| io::Error::other("not an HTTP answer"))?,
+            bytes: end + 4,
+            body_bytes: body_bytes.ok_or_else(|| io::Error::other("an answer without content-length"))?,
+        }))
+    }
 }
 
 /// Answers and how long they took.
@@ -287,9 +349,9 @@ mod tests {
         let requests = Requests::lookup("/v1/u/", "?x=1", 3);
         let known: Vec<_> =
             (0..3).map(|i| format!("GET /v1/u/{}?x=1 HTTP/1.1\r\n", people::handle(i))).collect();
-        let (mut random, mut buffer) = (7, Vec::new());
+        let mut client = Client::new(7);
         for _ in 0..50 {
-            let request = requests.next(&mut random, &mut buffer).unwrap_or_default();
+            let request = requests.next(&mut client).unwrap_or_default();
             assert!(known.iter().any(|line| request.starts_with(line.as_bytes())));
         }
     }
@@ -297,13 +359,32 @@ mod tests {
     #[test]
     fn prepared_requests_are_sent_once() {
         let requests = Requests::register(&["{}".to_owned(), "[1]".to_owned()]);
-        let next = || {
-            requests.next(&mut 0, &mut Vec::new()).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-        };
+        let next =
+            || requests.next(&mut Client::new(0)).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         assert!(
             next().is_some_and(|first| first.starts_with("POST ") && first.ends_with("Length: 2\r\n\r\n{}"))
         );
         assert!(next().is_some_and(|second| second.starts_with("POST ") && second.ends_with("\r\n\r\n[1]")));
         assert!(next().is_none());
+    }
+
+    #[test]
+    fn each_client_sends_its_own_in_order() {
+        let mut one = Prepared::default();
+        one.post("/a", "1");
+        one.post("/a", "22");
+        let mut other = Prepared::default();
+        other.post("/b", "3");
+        let requests = Requests::Own([one, other].into());
+        let sent = |number| {
+            let mut client = Client::new(number);
+            let mut bodies = Vec::new();
+            while let Some(request) = requests.next(&mut client) {
+                bodies
+                    .push(String::from_utf8_lossy(request).split("\r\n\r\n").last().unwrap_or("").to_owned());
+            }
+            bodies
+        };
+        assert_eq!([sent(1), sent(0), sent(2)], [vec!["3"], vec!["1", "22"], vec![]]);
     }
 }

@@ -1,22 +1,28 @@
-//! Load for the home server, and the two baselines it is compared with.
+//! Load for the home server and the sig-server, and the baselines they are compared with.
 //!
 //! `constant` and `floor` must never use code of the product: they are what it is measured against.
 
+mod chain_fill;
+mod chains;
 mod constant;
 mod error;
 mod fill;
 mod floor;
 mod load;
 mod people;
+mod plan;
 mod process;
 mod registry;
 mod report;
+mod sigchain;
+mod static_file;
+mod stream;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// Measures the home server against baselines, all in one run.
+/// Measures the servers against baselines, all in one run.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -28,6 +34,8 @@ struct Cli {
 enum Command {
     /// Registration, lookup, WebFinger, memory and start, as ratios to the baselines
     Registry(registry::Options),
+    /// Appends to sigchains, reading them, and memory meanwhile, as ratios to the baselines
+    Sigchain(sigchain::Options),
     /// Baseline: a bare handler that answers one constant body
     Constant {
         /// Address to listen on
@@ -42,6 +50,15 @@ enum Command {
         /// SQLite file, made if missing
         #[arg(long)]
         db: PathBuf,
+    },
+    /// Baseline: one file, by the listener that the servers use
+    Static {
+        /// Address to listen on
+        #[arg(long)]
+        bind: SocketAddr,
+        /// What is answered on every path
+        #[arg(long)]
+        file: PathBuf,
     },
     /// Makes a database of the home server with many handles in it
     Fill {
@@ -60,8 +77,10 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Registry(options) => registry::run(&options),
+        Command::Sigchain(options) => sigchain::run(&options),
         Command::Constant { bind } => constant::serve(bind).map(|()| true),
         Command::Floor { bind, db } => floor::serve(bind, &db).map(|()| true),
+        Command::Static { bind, file } => static_file::serve(bind, &file).map(|()| true),
         Command::Fill { db, handles, server } => fill::make(&server, &db, handles).map(|()| true),
     };
     match outcome {

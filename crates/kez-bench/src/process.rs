@@ -15,7 +15,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use crate::{error::Error, people};
+use crate::{error::Error, load::AnswerHead, people};
 
 /// How long a server may take to become ready, or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,10 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Program {
     /// The home server's binary.
     Product(PathBuf),
+    /// The sig-server's binary.
+    SigServer(PathBuf),
     /// The baseline `floor`.
     Floor,
     /// The baseline `constant`.
     Constant,
+    /// The baseline `static`, serving this file.
+    Static(PathBuf),
 }
 
 /// A server that answered 200 on `/v1/readyz`. Killed when dropped.
@@ -85,6 +89,11 @@ impl Server {
         value.ok_or_else(|| Error::io(what)(io::ErrorKind::InvalidData))
     }
 
+    /// The body of a `GET`, whole.
+    pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>, Error> {
+        get(self.addr, path).map_err(Error::io("read an answer"))
+    }
+
     /// Asks it to stop and waits for its end.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).map_err(Error::io("stop a server"))?;
@@ -110,28 +119,42 @@ impl Drop for Server {
 impl Program {
     /// The home server, if it is there.
     pub(crate) fn product(binary: &Path) -> Result<Self, Error> {
-        if binary.is_file() {
-            Ok(Self::Product(binary.to_owned()))
-        } else {
-            Err(Error::NoServer(binary.to_owned()))
-        }
+        there(binary).map(Self::Product)
+    }
+
+    /// The sig-server, if it is there.
+    pub(crate) fn sig_server(binary: &Path) -> Result<Self, Error> {
+        there(binary).map(Self::SigServer)
     }
 
     fn command(&self, addr: SocketAddr, db: &Path) -> Result<(Command, &'static str), Error> {
         let (name, mut command) = match self {
             Self::Product(binary) => ("the home server", Command::new(binary)),
+            Self::SigServer(binary) => ("the sig-server", Command::new(binary)),
             Self::Floor => ("floor", itself("floor")?),
             Self::Constant => ("constant", itself("constant")?),
+            Self::Static(_) => ("static", itself("static")?),
         };
         command.arg("--bind").arg(addr.to_string());
-        if !matches!(self, Self::Constant) {
-            command.arg("--db").arg(db);
-        }
-        if matches!(self, Self::Product(_)) {
-            command.args(["--server", people::SERVER, "--rate-limit", "off", "--sig-bind", "off"]);
-        }
+        match self {
+            Self::Product(_) => {
+                command.args(["--server", people::SERVER, "--rate-limit", "off", "--sig-bind", "off"]);
+                command.arg("--db").arg(db)
+            }
+            Self::SigServer(_) => {
+                command.args(["--rate-limit", "off", "--chain-limits", "off"]);
+                command.arg("--db").arg(db)
+            }
+            Self::Floor => command.arg("--db").arg(db),
+            Self::Constant => &mut command,
+            Self::Static(file) => command.arg("--file").arg(file),
+        };
         Ok((command, name))
     }
+}
+
+fn there(binary: &Path) -> Result<PathBuf, Error> {
+    if binary.is_file() { Ok(binary.to_owned()) } else { Err(Error::NoServer(binary.to_owned())) }
 }
 
 fn itself(baseline: &str) -> Result<Command, Error> {
@@ -155,6 +178,24 @@ fn is_ready(addr: SocketAddr) -> bool {
         io::Result::Ok(start == *b"HTTP/1.1 200")
     };
     ask().unwrap_or(false)
+}
+
+/// The body of an answer 200, on a connection of its own.
+fn get(addr: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", people::SERVER).as_bytes(),
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let head = AnswerHead::read(&answer)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let body = answer.split_off(head.bytes);
+    match head.status {
+        200 if body.len() == head.body_bytes => Ok(body),
+        200 => Err(io::ErrorKind::UnexpectedEof.into()),
+        status => Err(io::Error::other(format!("{status} instead of 200"))),
+    }
 }
 
 /// Takes a stopped server's database out of the page cache, as after a restart of the machine.

@@ -1,29 +1,21 @@
 //! `kez-bench registry`: the home server against the baselines, in turns.
 
-use std::{fs, iter, path::PathBuf, thread, time::Duration};
+use std::{iter, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
 
 use crate::{
     error::Error,
     fill,
-    load::{Load, Requests, Sample},
+    load::{Requests, Sample},
     people,
+    plan::{Plan, REGISTRATIONS_PER_S, REST, WARM_UP, in_turns},
     process::{self, Program, Server},
     report::{Goal, Report},
 };
 
 /// Where cargo puts the home server.
 pub(crate) const SERVER: &str = "target/release/kez-chat-server";
-
-/// Load before each counted window, so that both sides are warm.
-const WARM_UP: Duration = Duration::from_millis(500);
-
-/// Idle time before memory is read.
-const REST: Duration = Duration::from_secs(2);
-
-/// Registrations signed for each second of a round; more than any server here can take.
-const REGISTRATIONS_PER_S: u32 = 25_000;
 
 /// The goals of the project for 2 cores.
 mod goals {
@@ -44,12 +36,6 @@ pub(crate) struct Options {
     /// Connections of the load
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
-    /// Length of each counted window
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
-    seconds: u32,
-    /// How often everything is repeated
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
     /// Sizes of the databases that lookups are measured on, ascending
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 1_000_000],
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -57,37 +43,21 @@ pub(crate) struct Options {
     /// The home server
     #[arg(long, default_value = SERVER)]
     server: PathBuf,
-    /// Where databases are made; filled ones are kept for the next run. Must be on a real disk
-    #[arg(long, default_value = "target/kez-bench")]
-    dir: PathBuf,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Exit with status 1 when a goal is missed
-    #[arg(long)]
-    judge: bool,
-    /// Measure the baselines against themselves: how far ratios are from 1 is the error of the method
-    #[arg(long, conflicts_with = "judge")]
-    self_check: bool,
+    #[command(flatten)]
+    plan: Plan,
 }
 
 /// Measures and prints. False when goals are missed and were to be judged.
 pub(crate) fn run(options: &Options) -> Result<bool, Error> {
-    fs::create_dir_all(&options.dir).map_err(Error::io("create the directory for databases"))?;
     options.product(Program::Floor)?; // before a minute is spent on baselines
-    let mut report = Report::new(options.clients, options.rounds, options.seconds);
+    let mut report = options.plan.begin(options.clients)?;
     options.registrations(&mut report)?;
     let filled = options.filled()?;
     options.lookups(&filled, &mut report)?;
-    if !options.self_check {
+    if !options.plan.self_check {
         options.starts(&filled, &mut report)?;
     }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
-    } else {
-        println!("\n{report}");
-    }
-    Ok(!options.judge || report.holds())
+    Ok(options.plan.end(&report))
 }
 
 /// Product and baseline of each round.
@@ -97,20 +67,20 @@ impl Options {
     /// Fresh people register; both sides start with an empty database in every round.
     fn registrations(&self, report: &mut Report) -> Result<(), Error> {
         let mut pairs = Pairs::new();
-        let sent = (self.seconds + 1) * REGISTRATIONS_PER_S;
-        for round in 0..self.rounds {
+        let sent = (self.plan.seconds + 1) * REGISTRATIONS_PER_S;
+        for round in 0..self.plan.rounds {
             let sign = |index| people::registration(index).map(|envelope| envelope.canonical().to_owned());
             let envelopes = people::on_all_cores(round * sent..(round + 1) * sent, sign)?;
             let register = |program: &Program| self.register(program, &envelopes);
             let product = self.product(Program::Floor)?;
             pairs.push(in_turns(round, || register(&product), || register(&Program::Floor))?);
         }
-        report.compare("registrations / floor", &pairs, goals::REGISTRATIONS, goals::P99);
+        report.compare("registrations / floor", &pairs, Some(goals::REGISTRATIONS), Some(goals::P99));
         Ok(())
     }
 
     fn register(&self, program: &Program, envelopes: &[String]) -> Result<Sample, Error> {
-        let db = self.dir.join("registrations.db");
+        let db = self.plan.dir.join("registrations.db");
         fill::remove(&db)?;
         let server = Server::start(program, &db)?;
         let sample = self.measure(&server, Requests::register(envelopes), WARM_UP, 201)?;
@@ -121,14 +91,14 @@ impl Options {
 
     /// Lookups and WebFinger on each database, warm, and the memory of the server with the largest.
     fn lookups(&self, filled: &[Filled], report: &mut Report) -> Result<(), Error> {
-        let constant = Server::start(&Program::Constant, &self.dir.join("constant"))?;
+        let constant = Server::start(&Program::Constant, &self.plan.dir.join("constant"))?;
         let program = self.product(Program::Constant)?;
         let servers: Vec<_> =
             filled.iter().map(|f| Server::start(&program, &f.db)).collect::<Result<_, _>>()?;
         let before = resident_at_rest(servers.last())?;
         let mut found =
             [Operation::Lookup, Operation::WebFinger].map(|o| (o, vec![Pairs::new(); filled.len()]));
-        for round in 0..self.rounds {
+        for round in 0..self.plan.rounds {
             for (operation, found) in &mut found {
                 for ((server, filled), pairs) in servers.iter().zip(filled).zip(found) {
                     let ask = |server| self.look_up(server, *operation, filled.handles, WARM_UP);
@@ -141,13 +111,13 @@ impl Options {
         for (operation, found) in &found {
             let (name, goal) = operation.name_and_goal();
             for (filled, pairs) in filled.iter().zip(found) {
-                report.compare(&of(name, filled, " / constant"), pairs, goal, goals::P99);
+                report.compare(&of(name, filled, " / constant"), pairs, Some(goal), Some(goals::P99));
             }
         }
         let [(_, lookups), _] = found;
         let products = |pairs: &Pairs| pairs.iter().map(|(product, _)| *product).collect();
         flat("lookups, largest / smallest, warm", lookups.iter().map(products).collect(), report);
-        if let Some(largest) = filled.last().filter(|_| !self.self_check) {
+        if let Some(largest) = filled.last().filter(|_| !self.plan.self_check) {
             let goal = Some(goals::RESIDENT_MIB);
             report.values(&of("memory at rest", largest, ", started"), "MiB", &[before], goal);
             report.values(&of("memory at rest", largest, ", after load"), "MiB", &[after], goal);
@@ -158,7 +128,7 @@ impl Options {
     /// Time to ready, and lookups in the first seconds after a cold start.
     fn starts(&self, filled: &[Filled], report: &mut Report) -> Result<(), Error> {
         let mut starts = vec![Vec::new(); filled.len()];
-        for _ in 0..self.rounds {
+        for _ in 0..self.plan.rounds {
             for (filled, starts) in filled.iter().zip(&mut starts) {
                 starts.push(self.start(filled)?);
             }
@@ -208,24 +178,21 @@ impl Options {
         warm_up: Duration,
         status: u16,
     ) -> Result<Sample, Error> {
-        let window = Duration::from_secs(self.seconds.into());
-        let sample = Load { clients: self.clients, warm_up, window, requests, status }.run(server)?;
-        eprintln!("{}: {:.0} per second, p99 {:.2} ms", server.name, sample.per_s, sample.p99_ms);
-        Ok(sample)
+        self.plan.measure(server, self.clients, requests, warm_up, status)
     }
 
     /// The home server, or the baseline that stands in for it.
     fn product(&self, stand_in: Program) -> Result<Program, Error> {
-        if self.self_check { Ok(stand_in) } else { Program::product(&self.server) }
+        if self.plan.self_check { Ok(stand_in) } else { Program::product(&self.server) }
     }
 
     /// The databases. The baselines need none.
     fn filled(&self) -> Result<Vec<Filled>, Error> {
         let one = |&handles: &u32| {
-            let db = if self.self_check {
-                self.dir.join(format!("handles-{handles}"))
+            let db = if self.plan.self_check {
+                self.plan.dir.join(format!("handles-{handles}"))
             } else {
-                fill::filled(&self.server, &self.dir, handles)?
+                fill::filled(&self.server, &self.plan.dir, handles)?
             };
             Ok(Filled { handles, db })
         };
@@ -276,25 +243,11 @@ impl Operation {
     }
 }
 
-/// Measures product and baseline, in another order every round: A B, B A, …
-fn in_turns(
-    round: u32,
-    product: impl FnOnce() -> Result<Sample, Error>,
-    baseline: impl FnOnce() -> Result<Sample, Error>,
-) -> Result<(Sample, Sample), Error> {
-    if round.is_multiple_of(2) {
-        let baseline = baseline()?;
-        Ok((product()?, baseline))
-    } else {
-        Ok((product()?, baseline()?))
-    }
-}
-
 /// Compares the largest database with the smallest, round by round.
 fn flat(what: &str, samples: Vec<Vec<Sample>>, report: &mut Report) {
     let mut samples = samples.into_iter();
     if let (Some(smallest), Some(largest)) = (samples.next(), samples.next_back()) {
-        report.rate(what, &iter::zip(largest, smallest).collect::<Pairs>(), goals::FLAT);
+        report.rate(what, &iter::zip(largest, smallest).collect::<Pairs>(), Some(goals::FLAT));
     }
 }
 

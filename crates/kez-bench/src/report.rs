@@ -28,7 +28,8 @@ struct Row {
     product: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<f64>,
-    /// Product to baseline within each round; without a baseline the values themselves.
+    /// Product to baseline (or, where the row says so, less baseline) within each round; without a baseline the values
+    /// themselves.
     judged: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<Goal>,
@@ -90,15 +91,21 @@ impl Report {
     }
 
     /// Adds rate, p50 and p99 of pairs (product, baseline) measured one after the other.
-    pub(crate) fn compare(&mut self, what: &str, pairs: &[(Sample, Sample)], rate: Goal, p99: Goal) {
+    pub(crate) fn compare(
+        &mut self,
+        what: &str,
+        pairs: &[(Sample, Sample)],
+        rate: Option<Goal>,
+        p99: Option<Goal>,
+    ) {
         self.rate(what, pairs, rate);
-        self.ratio(what, "p50 ms", pairs, |sample| sample.p50_ms, None);
-        self.ratio(what, "p99 ms", pairs, |sample| sample.p99_ms, Some(p99));
+        self.ratio(what, "p50 ms", &both(pairs, |sample| sample.p50_ms), None);
+        self.ratio(what, "p99 ms", &both(pairs, |sample| sample.p99_ms), p99);
     }
 
     /// Adds the rate of pairs (product, baseline) only.
-    pub(crate) fn rate(&mut self, what: &str, pairs: &[(Sample, Sample)], goal: Goal) {
-        self.ratio(what, "per second", pairs, |sample| sample.per_s, Some(goal));
+    pub(crate) fn rate(&mut self, what: &str, pairs: &[(Sample, Sample)], goal: Option<Goal>) {
+        self.ratio(what, "per second", &both(pairs, |sample| sample.per_s), goal);
     }
 
     /// Adds values of the product that have no counterpart; none of them is no row.
@@ -109,18 +116,21 @@ impl Report {
         }
     }
 
-    fn ratio(
-        &mut self,
-        what: &str,
-        unit: &'static str,
-        pairs: &[(Sample, Sample)],
-        of: impl Fn(&Sample) -> f64,
-        goal: Option<Goal>,
-    ) {
-        let product = Spread::of(pairs.iter().map(|(product, _)| of(product))).median;
-        let baseline = Spread::of(pairs.iter().map(|(_, baseline)| of(baseline))).median;
-        let judged = Spread::of(pairs.iter().map(|(product, baseline)| of(product) / of(baseline)));
+    /// Adds pairs (product, baseline) of numbers; judged is the one divided by the other.
+    pub(crate) fn ratio(&mut self, what: &str, unit: &'static str, pairs: &[(f64, f64)], goal: Option<Goal>) {
+        let (product, baseline) = medians(pairs);
+        let judged = Spread::of(pairs.iter().map(|(product, baseline)| product / baseline));
         self.row(Row::new(what, unit, product, Some(baseline), judged, goal));
+    }
+
+    /// Adds pairs (product, baseline) of numbers; judged is what the product has more than the baseline.
+    ///
+    /// That may be next to nothing, so the row is noisy by the spread's part of what is allowed.
+    pub(crate) fn excess(&mut self, what: &str, unit: &'static str, pairs: &[(f64, f64)], at_most: f64) {
+        let (product, baseline) = medians(pairs);
+        let judged = Spread::of(pairs.iter().map(|(product, baseline)| product - baseline));
+        let row = Row::new(what, unit, product, Some(baseline), judged, Some(Goal::AtMost(at_most)));
+        self.row(Row { noisy: judged.max - judged.min > SPREAD_MAX * at_most, ..row });
     }
 
     fn row(&mut self, row: Row) {
@@ -131,6 +141,17 @@ impl Report {
     pub(crate) fn holds(&self) -> bool {
         self.rows.iter().all(|row| row.holds != Some(false))
     }
+}
+
+/// The medians of both sides.
+fn medians(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let median = |of: fn(&(f64, f64)) -> f64| Spread::of(pairs.iter().map(of)).median;
+    (median(|(product, _)| *product), median(|(_, baseline)| *baseline))
+}
+
+/// One number of each sample.
+pub(crate) fn both(pairs: &[(Sample, Sample)], of: impl Fn(&Sample) -> f64) -> Vec<(f64, f64)> {
+    pairs.iter().map(|(product, baseline)| (of(product), of(baseline))).collect()
 }
 
 impl Row {
@@ -233,5 +254,12 @@ mod tests {
         report.values("memory", "MiB", &[21.0], Some(Goal::AtMost(20.0)));
         assert!(!report.holds());
         assert!(report.to_string().contains("≤ 20    MISSED"), "{report}");
+    }
+
+    #[test]
+    fn an_excess_of_next_to_nothing_is_not_noisy() {
+        let mut report = Report::new(64, 2, 1);
+        report.excess("p99 less the floor's", "ms", &[(9.0, 9.1), (8.0, 7.9)], 20.0);
+        assert!(report.holds() && !report.to_string().contains("noisy"), "{report}");
     }
 }
