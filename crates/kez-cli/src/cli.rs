@@ -1,5 +1,9 @@
 //! The command line: what can be typed, and the words of its help.
 
+mod claim;
+mod sigchain;
+mod verify;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +11,12 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use kez_client::BaseUrl;
+use kez_client::{BaseUrl, SigUrl};
 use kez_core::{BadHandle, Fqhn, Handle, PublicKey, WordCount};
 
+pub(crate) use self::claim::{Claim, ClaimFormat, Create as CreateClaim};
+pub(crate) use self::sigchain::{ChainFormat, Publishing, Sigchain, Verify as VerifyChain};
+pub(crate) use self::verify::Verify;
 use crate::error::Failure;
 use crate::output::Output;
 
@@ -18,6 +25,7 @@ First steps:
   kez identity new                              make an identity and note its recovery phrase
   kez register alice --server https://kez.lat   take a handle on a home server
   kez whois bob@example.org                     find somebody, on any home server
+  kez sigchain add github:alice --publish       let everybody see what else is yours
 
 Environment:
   KEZ_HOME              where kez keeps its files
@@ -32,12 +40,12 @@ Exit status:
   2  the command line is wrong
   3  nobody has that handle or key
   4  the server cannot be reached, or is no home server
-  5  an answer failed verification: do not trust it";
+  5  an answer or a document failed verification: do not trust it";
 
 /// Your name and key on the KEZ network.
 ///
-/// kez makes an identity that only you hold, gives it a handle such as alice@kez.lat on a home server, and looks up
-/// other people's.
+/// kez makes an identity that only you hold, gives it a handle such as alice@kez.lat on a home server, keeps the public
+/// list of what else is yours, and looks up and checks other people's.
 #[derive(Debug, Parser)]
 #[command(name = "kez", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -55,6 +63,12 @@ pub(crate) enum Command {
     Identity(Identity),
     Register(Register),
     Whois(Whois),
+    #[command(subcommand)]
+    Claim(Claim),
+    #[command(subcommand)]
+    Sigchain(Sigchain),
+    #[command(subcommand)]
+    Verify(Verify),
     Completions(Completions),
 }
 
@@ -174,7 +188,8 @@ pub(crate) struct Register {
 /// Look somebody up
 ///
 /// Asks the remembered home server (or --server) about its own people, and any other domain over https (WebFinger).
-/// Prints what the server says, what kez could check about it, and what not.
+/// Then reads the person's own sigchain and checks it. Prints what the server says, what kez could check about it, and
+/// what not. A sigchain that lacks what this computer has seen of it before ends with status 5.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -188,6 +203,9 @@ pub(crate) struct Whois {
     /// Where the home server is reached [default: the one you used last]
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<BaseUrl>,
+    /// Where the sigchain is read [default: what the home server names]
+    #[arg(long, value_name = "URL")]
+    pub(crate) sig_server: Option<SigUrl>,
 }
 
 /// Whom a lookup is about.
@@ -217,7 +235,7 @@ pub(crate) struct Completions {
 /// What came of reading the command line.
 pub(crate) enum Parsed {
     /// A command to run.
-    Command(Cli),
+    Command(Box<Cli>),
     /// Help, a version or a usage error, already printed.
     Answered(ExitCode),
 }
@@ -228,7 +246,7 @@ impl Cli {
         let args: Vec<OsString> = args.collect();
         let wants_json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
         let error = match Self::try_parse_from(args) {
-            Ok(cli) => return Parsed::Command(cli),
+            Ok(cli) => return Parsed::Command(Box::new(cli)),
             Err(error) => error,
         };
         let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -258,7 +276,8 @@ fn handle(text: &str) -> Result<Handle, String> {
     })
 }
 
-fn who(text: &str) -> Result<Who, String> {
+/// A handle, an address or a key.
+pub(crate) fn who(text: &str) -> Result<Who, String> {
     if text.starts_with("nostr:") {
         return Err("people on home servers have ed25519 keys, not nostr keys".into());
     }
@@ -312,7 +331,7 @@ mod tests {
         value_flags(&Cli::command(), &mut names);
         names.sort();
         names.dedup();
-        assert_eq!(names, ["invite-file", "server", "words"]);
+        assert_eq!(names, ["expires", "format", "invite-file", "server", "sig-server", "words"]);
     }
 
     fn value_flags(command: &clap::Command, names: &mut Vec<String>) {

@@ -1,12 +1,17 @@
 //! One module per command: fetch, decide, store, report.
 
+mod claim;
 mod completions;
+mod follow;
 mod identity;
 mod register;
+mod retry;
+mod sigchain;
+mod verify;
 mod whois;
 
-use kez_client::{BaseUrl, HomeServer, ServerInfo};
-use kez_core::Phrase;
+use kez_client::{BaseUrl, HomeServer, ServerInfo, SigServer, SigUrl};
+use kez_core::{Phrase, ServerName};
 
 use crate::ask;
 use crate::cli::Command;
@@ -21,6 +26,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Identity(command) => identity::run(&command, &home()?, output),
         Command::Register(args) => on_network(register::run(args, &home()?, output)),
         Command::Whois(args) => on_network(whois::run(args, &home()?, output)),
+        Command::Claim(command) => claim::run(&command, || Ok(home()?), output),
+        Command::Sigchain(command) => sigchain::run(command, &home()?, output),
+        Command::Verify(command) => verify::run(&command, || Ok(home()?), output),
         Command::Completions(args) => completions::run(&args, output),
     }
 }
@@ -30,7 +38,7 @@ fn home() -> Result<Home, HomeError> {
 }
 
 /// One thread is enough: a command waits for one answer at a time.
-fn on_network(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+fn on_network<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
     runtime.block_on(command)
@@ -67,8 +75,48 @@ fn remembered(home: &Home) -> Result<Option<KnownServer>, HomeError> {
 /// A client for `url`, with a warning where everybody on the way can listen.
 fn connect(url: BaseUrl, output: &Output) -> Result<HomeServer, CliError> {
     if url.is_exposed() {
-        let warning = format!("{url} is not encrypted: anybody on the way can read and change what is said");
-        output.warn("plain_http", &warning);
+        warn_exposed(&url.to_string(), output);
     }
     Ok(HomeServer::new(url)?)
+}
+
+/// The same for a sig-server.
+fn connect_sig_server(url: SigUrl, output: &Output) -> Result<SigServer, CliError> {
+    if url.is_exposed() {
+        warn_exposed(&url.to_string(), output);
+    }
+    Ok(SigServer::new(url)?)
+}
+
+fn warn_exposed(url: &str, output: &Output) {
+    let warning = format!("{url} is not encrypted: anybody on the way can read and change what is said");
+    output.warn("plain_http", &warning);
+}
+
+/// Fails for an address that only the machine of `server` itself can reach, unless this is that machine: whatever
+/// answers there on this one is somebody else.
+fn require_reachable(url: &SigUrl, is_local: bool, server: &ServerName) -> Result<(), CliError> {
+    if url.is_loopback() && !is_local {
+        return Err(CliError::SigServerElsewhere { url: url.to_string(), server: server.clone() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_is_not_taken_from_another() {
+        let kez = "kez.lat".parse().unwrap();
+        let reach = |url: &str, is_local| require_reachable(&url.parse().unwrap(), is_local, &kez);
+        assert!(reach("http://localhost:7878", true).is_ok());
+        assert!(reach("https://sig.kez.lat", false).is_ok());
+        let elsewhere = reach("http://localhost:7878", false).unwrap_err();
+        assert_eq!(
+            elsewhere.to_string(),
+            "kez.lat keeps sigchains at http://localhost:7878, \
+             and this address works only on the server's own machine"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Files, written so that a power cut leaves the old or the new content, and read up to a limit.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,12 @@ pub(crate) struct DiskError {
     pub(crate) source: io::Error,
 }
 
+/// Keeps other calls of kez away while it lives.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
 impl DiskError {
     /// That `path` cannot be read.
     pub(crate) fn read(path: &Path, source: io::Error) -> Self {
@@ -31,6 +37,22 @@ impl DiskError {
     pub(crate) fn written(path: &Path, source: io::Error) -> Self {
         Self { path: path.to_owned(), done: "written", source }
     }
+}
+
+/// Takes the lock that the file `path` stands for, until it is dropped or the process ends. Where another process holds
+/// it, calls `waiting` and waits.
+pub(crate) fn lock(path: &Path, waiting: impl FnOnce()) -> Result<Lock, DiskError> {
+    let lock = || {
+        create_parent(path)?;
+        let file = File::options().create(true).append(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => waiting(),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        file.lock().map(|()| file)
+    };
+    lock().map(|file| Lock { _file: file }).map_err(|source| DiskError::written(path, source))
 }
 
 /// The content of a small file, or `None` when there is no such file. It may be secret, so it is wiped.
@@ -61,6 +83,23 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, DiskError> {
         Err(error) => Err(error.error),
     };
     persist().map_err(|source| DiskError::written(path, source))
+}
+
+/// Adds to a file. After an error the file is what it was, unless the machine stopped meanwhile.
+pub(crate) fn append(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let append = || {
+        create_parent(path)?;
+        let mut file = File::options().create(true).append(true).open(path)?;
+        let len = file.metadata()?.len();
+        let added = file.write_all(bytes).and_then(|()| file.sync_all());
+        if added.is_err() {
+            // Where this fails as well, the next reader finds a torn line.
+            let _ = file.set_len(len);
+        }
+        added?;
+        if len == 0 { sync_parent(path) } else { Ok(()) }
+    };
+    append().map_err(|source| DiskError::written(path, source))
 }
 
 /// The bytes on disk beside `path` under a temporary name, mode 0600; removed again unless persisted.

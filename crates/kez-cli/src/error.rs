@@ -1,15 +1,21 @@
 //! Everything that can go wrong, and the one place that turns it into words, a stable code and an exit status.
 
+mod chain;
+mod document;
+
 use std::error::Error;
 use std::io;
 
-use kez_client::{ClientError, Problem};
-use kez_core::{BadPhrase, EnvelopeError, Fqhn, ServerName, Timestamp};
+use kez_client::{ChainReadError, ClientError, Problem};
+use kez_core::encoding::TooLarge;
+use kez_core::{BadPhrase, EnvelopeError, Fqhn, Identifier, PrimaryKey, ServerName, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::ask::AskError;
 use crate::disk::DiskError;
+use crate::document::DocumentError;
 use crate::home::HomeError;
+use crate::local_chain::LocalChainError;
 use crate::seed_file::SeedFileError;
 
 /// Why a command did not succeed.
@@ -45,6 +51,87 @@ pub(crate) enum CliError {
         /// The server that was asked.
         place: ServerName,
     },
+    /// A claim would have ended before it began.
+    #[error("a claim cannot end in the past")]
+    ExpiryPast,
+    /// Only a domain has DNS records.
+    #[error("{subject} has no DNS records")]
+    DnsFormat {
+        /// What the claim is about.
+        subject: Identifier,
+    },
+    /// A document is too large for the wanted form.
+    #[error("this is too large for that form: {0}")]
+    TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error(transparent)]
+    LocalChain(#[from] LocalChainError),
+    #[error(transparent)]
+    Chain(#[from] ChainReadError),
+    /// A file holds another chain than the one that was seen.
+    #[error("{path} holds another sigchain than the one this computer has seen")]
+    FileForked {
+        /// The file.
+        path: String,
+        /// They part here or earlier.
+        seq: u64,
+    },
+    /// What is to be taken back is not on the chain.
+    #[error("{} is not on your sigchain", crate::chain_view::shown(.subject))]
+    NotHeld {
+        /// What it is.
+        subject: Identifier,
+    },
+    /// There is nothing on the chain yet.
+    #[error("your sigchain is empty")]
+    EmptyChain,
+    /// Somebody has no chain.
+    #[error("there is no sigchain at {url}")]
+    NoChain {
+        /// Where it was looked for.
+        url: String,
+    },
+    /// Not the URL of a chain.
+    #[error("{url} is not the address of a sigchain")]
+    BadChainUrl {
+        /// What was given, visible ASCII or the user's own words.
+        url: String,
+    },
+    /// Nobody says where sigchains are published.
+    #[error("where are sigchains published? kez does not know a sig-server yet")]
+    NoSigServer,
+    /// A home server names an address that means this machine, and is not on it.
+    #[error("{server} keeps sigchains at {url}, and this address works only on the server's own machine")]
+    SigServerElsewhere {
+        /// The sig-server.
+        url: String,
+        /// The home server.
+        server: ServerName,
+    },
+    /// The chain has another key now, so this identity cannot add to it.
+    #[error("your sigchain has been handed on to another key")]
+    KeyReplaced {
+        /// The key it has now.
+        now: PrimaryKey,
+    },
+    /// A sig-server shows a chain that lacks published events of this computer's.
+    #[error("{server} has another sigchain of yours than the one you published")]
+    OwnChainForked {
+        /// Who has it.
+        server: String,
+        /// The first entry that differs.
+        seq: u64,
+    },
+    /// An entry cannot be signed anew by this program.
+    #[error("an entry of your sigchain cannot be signed anew by kez")]
+    NotAgain,
+    /// Another computer published meanwhile, twice.
+    #[error("another computer of yours keeps publishing at the same moment")]
+    LostRace,
+    /// The sig-server stopped taking entries.
+    #[error("{}", stopped(.0))]
+    Stopped(Box<Stopped>),
     /// The operating system gives no random bytes.
     #[error("this computer gives no random numbers")]
     NoRandomness(#[source] getrandom::Error),
@@ -68,6 +155,17 @@ pub(crate) struct Refused {
     pub(crate) address: Fqhn,
     /// This machine's clock when the registration was signed.
     pub(crate) signed_at: Timestamp,
+}
+
+/// Publishing that came to a stop.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// Entries that were taken.
+    pub(crate) done: u64,
+    /// Entries that were not.
+    pub(crate) left: u64,
+    /// Why.
+    pub(crate) source: ClientError,
 }
 
 /// How a command ends. The numbers are part of the interface.
@@ -163,6 +261,27 @@ impl From<CliError> for Failure {
                     "it may have a handle on another server: name that with --server"
                 })
                 .detail("who", who.as_str().into()),
+            CliError::Document(error) => document::failure(error, message),
+            CliError::ExpiryPast => Self::new(Exit::Usage, "expiry_past", message)
+                .help("give a later date with --expires, or none for a claim that never ends by itself"),
+            CliError::DnsFormat { .. } => Self::new(Exit::Usage, "not_a_domain", message)
+                .help("--format dns is for domains: kez claim create dns:example.org --format dns"),
+            CliError::TooLarge(_) => Self::new(Exit::Other, "too_large", message)
+                .help("export the sigchain as JSON lines: kez sigchain export"),
+            CliError::LocalChain(_)
+            | CliError::Chain(_)
+            | CliError::FileForked { .. }
+            | CliError::NotHeld { .. }
+            | CliError::EmptyChain
+            | CliError::NoChain { .. }
+            | CliError::BadChainUrl { .. }
+            | CliError::NoSigServer
+            | CliError::SigServerElsewhere { .. }
+            | CliError::KeyReplaced { .. }
+            | CliError::OwnChainForked { .. }
+            | CliError::NotAgain
+            | CliError::LostRace
+            | CliError::Stopped(_) => chain::failure(&error, message),
             CliError::NoRandomness(_) => Self::new(Exit::Other, "no_randomness", message)
                 .help("nothing was changed; the operating system is at fault"),
             CliError::Signing(_) => Self::new(Exit::Other, "internal", message).help("please report this"),
@@ -203,6 +322,10 @@ fn home(error: &HomeError, message: &str) -> Failure {
             other("seed_file_open_to_others").help(format!("chmod 600 '{}'", path.display()))
         }
         HomeError::SeedFile { source, .. } => seed_file(*source, message),
+        HomeError::Seen { .. } => other("seen_damaged").help(
+            "delete it, if you are sure that only an accident did this:\n\
+             kez then believes the next sigchain that it is shown",
+        ),
         HomeError::Memory { .. } => {
             other("config_damaged").help("delete it: it holds nothing but the home server you used last")
         }
@@ -247,6 +370,9 @@ fn ask(error: &AskError, message: &str) -> Failure {
     }
 }
 
+/// What to do about a server whose answers contradict themselves.
+const DISTRUST: &str = "do not trust this server's word about keys; tell whoever runs it";
+
 fn client(error: &ClientError, message: String) -> Failure {
     match error {
         ClientError::Unreachable { .. } => Failure::new(Exit::Network, "unreachable", message)
@@ -262,8 +388,9 @@ fn client(error: &ClientError, message: String) -> Failure {
         ClientError::NotProtocol { .. } => Failure::new(Exit::Network, "not_a_home_server", message).help(
             "check the address; the server may also be newer than this kez, or down behind its gateway",
         ),
-        ClientError::Contradiction { .. } => Failure::new(Exit::Verification, "contradiction", message)
-            .help("do not trust this server's word about keys; tell whoever runs it"),
+        ClientError::Contradiction { .. } => {
+            Failure::new(Exit::Verification, "contradiction", message).help(DISTRUST)
+        }
         ClientError::Refused(problem) => refused(problem, message),
         _ => Failure::new(Exit::Other, "internal", message),
     }
@@ -306,6 +433,20 @@ fn registration(refused_: &Refused, message: String) -> Failure {
 fn another_handle(handle: &str) -> String {
     let stem: String = handle.chars().take(30).collect();
     format!("{stem}-2")
+}
+
+/// How far publishing came, and why no further.
+fn stopped(stopped: &Stopped) -> String {
+    let Stopped { done, left, source } = stopped;
+    let why = match source.problem() {
+        Some(problem) if problem.code == "rate_limited" => {
+            "the sig-server takes no more of yours for now".into()
+        }
+        Some(problem) => format!("the sig-server refused: {} ({})", problem.detail, problem.code),
+        None => source.to_string(),
+    };
+    let of = done + left;
+    format!("{done} of {} published: {why}", crate::chain_view::entries(of))
 }
 
 /// What a refused registration means, in words about the person's wish.

@@ -85,6 +85,12 @@ pub(crate) enum HomeError {
         path: PathBuf,
         source: SeedFileError,
     },
+    /// What was seen of a sigchain cannot be understood.
+    #[error("{path} is damaged")]
+    Seen {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file of remembered things cannot be understood.
     #[error("{path} is damaged")]
     Memory {

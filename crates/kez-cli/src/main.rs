@@ -4,13 +4,17 @@
 //! next; [`error`] alone decides words, codes and exit status.
 
 mod ask;
+mod chain_view;
 mod cli;
 mod commands;
 mod disk;
+mod document;
 mod error;
 mod home;
+mod local_chain;
 mod output;
 mod seed_file;
+mod seen;
 mod system;
 
 use std::process::ExitCode;

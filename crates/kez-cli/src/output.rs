@@ -81,6 +81,18 @@ impl Output {
         }
     }
 
+    /// Tells what to do with a result that goes to standard output as it is. Nothing where programs read.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.json {
+            complain(&format!("\n{text}"));
+        }
+    }
+
+    /// Whether results are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Says what went wrong and what to do, and gives the exit status.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.json {
@@ -135,6 +147,13 @@ impl Page {
     pub(crate) fn field(&mut self, label: &str, value: impl Display) {
         let label = self.dim(format_args!("{label:<LABEL_CHARS$}"));
         self.line(format_args!("{label} {value}"));
+    }
+
+    /// Lines with one label in front of the first; nothing when there are none.
+    pub(crate) fn fields(&mut self, label: &str, values: &[String]) {
+        for (at, value) in values.iter().enumerate() {
+            self.field(if at == 0 { label } else { "" }, value);
+        }
     }
 
     /// What matters most.

@@ -1,12 +1,10 @@
 //! `kez register`.
 
-use std::time::Duration;
-
 use kez_client::{ClientError, HomeServer, Invite, Problem, Registered, RegistrationPolicy};
 use kez_core::{Envelope, EnvelopeError, Fqhn, Record, Registration, Seed, Timestamp, Verified};
 use serde::Serialize;
 
-use super::{Chosen, choose, open};
+use super::{Chosen, choose, open, retry};
 use crate::ask;
 use crate::cli::Register;
 use crate::error::{CliError, Refused};
@@ -14,10 +12,6 @@ use crate::home::{Account, Home, HomeError, KnownServer, Memory};
 use crate::output::{Output, Page, Report};
 use crate::system;
 
-/// How often one registration is sent when no answer comes.
-const ATTEMPTS_MAX: u32 = 3;
-/// The longest wait before the second attempt, in milliseconds; three times as long before each further one.
-const WAIT_MS_FIRST_MAX: u64 = 500;
 /// Refusals behind which an earlier registration of ours may stand, whose answer was lost.
 const CODES_PERHAPS_OURS: [&str; 4] = ["handle_taken", "key_taken", "registration_closed", "invite_required"];
 
@@ -65,9 +59,9 @@ async fn send(
     let mut attempt = 1;
     loop {
         match server.register(signed, invite).await {
-            Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {
+            Err(error) if error.is_transient() && attempt < retry::ATTEMPTS_MAX => {
                 output.warn("retry", &format!("{error}; trying again"));
-                tokio::time::sleep(wait(attempt, *system::random()?)).await;
+                retry::pause(attempt).await;
                 attempt += 1;
             }
             Ok(answer) => {
@@ -77,13 +71,6 @@ async fn send(
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Half to all of the attempt's longest wait, so that clients which lost a server together do not return together.
-fn wait(attempt: u32, chance: [u8; 1]) -> Duration {
-    let wait_ms_max = WAIT_MS_FIRST_MAX * 3_u64.pow(attempt - 1);
-    let [chance] = chance;
-    Duration::from_millis(wait_ms_max / 2 + wait_ms_max / 2 * u64::from(chance) / 255)
 }
 
 /// A refusal is no failure when this key holds the wanted handle already.
@@ -151,13 +138,6 @@ impl Report for Accepted {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waits_grow_and_differ() {
-        let wait_ms = |attempt, chance| wait(attempt, [chance]).as_millis();
-        assert_eq!((wait_ms(1, 0), wait_ms(1, 255)), (250, 500));
-        assert_eq!((wait_ms(2, 0), wait_ms(2, 255)), (750, 1500));
-    }
 
     #[test]
     fn what_is_signed_is_the_published_registration() {

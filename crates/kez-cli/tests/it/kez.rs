@@ -63,6 +63,10 @@ impl Ran {
         String::from_utf8(self.0.stderr.clone()).unwrap()
     }
 
+    pub(crate) fn status(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
     /// Fails unless the program ended with this status.
     #[track_caller]
     pub(crate) fn exits(self, status: i32) -> Self {

@@ -1,9 +1,9 @@
-//! A connection that breaks after the server has done its work.
+//! Connections that break after the server has done its work, or on which something happens first.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Listens on a free port and passes everything on to `server`, but loses the first `answers` answers to a POST.
@@ -14,6 +14,34 @@ pub(crate) fn losing(answers: u32, server: SocketAddr) -> SocketAddr {
     thread::spawn(move || {
         for client in listener.incoming() {
             pass_on(client.unwrap(), TcpStream::connect(server).unwrap(), Arc::clone(&left));
+        }
+    });
+    addr
+}
+
+type Once = Box<dyn FnOnce() + Send>;
+
+/// Listens on a free port and passes everything on to `server`, but does `first` before the first POST.
+pub(crate) fn before_first_post(server: SocketAddr, first: impl FnOnce() + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let first: Arc<Mutex<Option<Once>>> = Arc::new(Mutex::new(Some(Box::new(first))));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
+            let (requests, answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let first = Arc::clone(&first);
+            thread::spawn(move || {
+                copy(requests, server, |bytes| {
+                    if bytes.starts_with(b"POST ")
+                        && let Some(first) = first.lock().unwrap().take()
+                    {
+                        first();
+                    }
+                    true
+                });
+            });
+            thread::spawn(move || copy(answers, client, |_| true));
         }
     });
     addr

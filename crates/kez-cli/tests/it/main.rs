@@ -1,8 +1,11 @@
 //! The program as a user runs it, with real servers where it needs one.
 
+mod claim;
 mod identity;
 mod kez;
 mod lossy;
+mod own_chain;
+mod publish;
 mod register;
 mod town;
 mod usage;

@@ -14,7 +14,24 @@ fn help_gives_first_steps_and_exit_status() {
 
 #[test]
 fn every_command_has_examples_and_none_takes_a_secret_as_argument() {
-    for command in ["identity new", "identity show", "identity restore", "register", "whois", "completions"] {
+    for command in [
+        "identity new",
+        "identity show",
+        "identity restore",
+        "register",
+        "whois",
+        "claim create",
+        "claim show",
+        "claim verify",
+        "sigchain add",
+        "sigchain revoke",
+        "sigchain show",
+        "sigchain export",
+        "sigchain publish",
+        "sigchain verify",
+        "verify file",
+        "completions",
+    ] {
         let help = Computer::new().kez(&format!("{command} --help")).exits(0).out();
         assert!(help.contains("Examples:"), "{command}");
         for secret in ["--seed", "--words-file <", "--phrase <", "--passphrase <", "--invite <", "--key"] {
