@@ -27,6 +27,8 @@ const URL: &str = "url=http://";
 pub struct Program {
     binary: PathBuf,
     db: PathBuf,
+    /// Where its sig-server within listens besides; `None`: it is a sig-server itself.
+    sig_bind: Option<&'static str>,
     flags: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -59,9 +61,28 @@ pub struct Exit {
 }
 
 impl Program {
-    /// `binary` with its database `kez-chat.db` in `dir`, on a free port of 127.0.0.1, without rate limits.
+    /// The home server `binary` with its database `kez-chat.db` in `dir`, on a free port of 127.0.0.1, without rate
+    /// limits and without a sig-server within.
     pub fn new(binary: impl Into<PathBuf>, dir: &Path) -> Self {
-        Self { binary: binary.into(), db: dir.join("kez-chat.db"), flags: Vec::new(), env: Vec::new() }
+        Self {
+            binary: binary.into(),
+            db: dir.join("kez-chat.db"),
+            sig_bind: Some("off"),
+            flags: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// The same with a sig-server within, whose chains in `kez-chat-sig.db` may grow as they like.
+    pub fn with_sigchains(binary: impl Into<PathBuf>, dir: &Path) -> Self {
+        let program = Self { sig_bind: Some("127.0.0.1:0"), ..Self::new(binary, dir) };
+        program.flags(["--sig-chain-limits", "off"])
+    }
+
+    /// The sig-server `binary` with its database `kez-sig.db` in `dir`, as free as the others.
+    pub fn sig_server(binary: impl Into<PathBuf>, dir: &Path) -> Self {
+        let program = Self { sig_bind: None, ..Self::new(binary, dir) };
+        program.db(dir.join("kez-sig.db")).flags(["--chain-limits", "off"])
     }
 
     /// Another database file.
@@ -113,8 +134,8 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.args(["--bind", "127.0.0.1:0", "--rate-limit", "off", "--sig-bind", "off", "--db"]);
-        command.arg(&self.db).args(&self.flags);
+        command.args(["--bind", "127.0.0.1:0", "--rate-limit", "off", "--db"]).arg(&self.db);
+        command.args(self.sig_bind.map(|at| ["--sig-bind", at]).into_iter().flatten()).args(&self.flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
