@@ -6,24 +6,25 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::authors::Authors;
 use crate::disk::{Disk, can_mount};
 use crate::form::count;
-use crate::http::{Connection, expect_found, readiness_becomes};
+use crate::http::{Connection, readiness_becomes};
 use crate::load::Load;
-use crate::people::{People, Person};
-use crate::{database, dump, start};
+use crate::people::People;
+use crate::writers::{Writers, expect_written, write};
 
 /// A refusal may take this long: "at once", for a debug build on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Size of the disks. The log alone may take 64 MiB before it starts over; all rounds together write less than half this.
 const DISK_MIB: u32 = 48;
-/// Registrations that may still find room in what the database has claimed before.
+/// Writes that may still find room in what the database has claimed before.
 const ROOM_MAX: u32 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_are_refused_and_come_back_on_a_full_tmpfs() {
     if can_mount() {
-        fill_and_free(&Disk::tmpfs(DISK_MIB), "tmpfs").await;
+        fill_and_free::<People>(&Disk::tmpfs(DISK_MIB), "tmpfs").await;
     }
 }
 
@@ -31,42 +32,50 @@ async fn writes_are_refused_and_come_back_on_a_full_tmpfs() {
 async fn writes_are_refused_and_come_back_on_a_full_ext4() {
     if can_mount() {
         let images = tempfile::tempdir().unwrap();
-        fill_and_free(&Disk::ext4(&images.path().join("disk"), DISK_MIB), "ext4").await;
+        fill_and_free::<People>(&Disk::ext4(&images.path().join("disk"), DISK_MIB), "ext4").await;
     }
 }
 
-async fn fill_and_free(disk: &Disk, case: &'static str) {
-    let people = People::new(case);
+/// The file systems differ in how they say that they are full, not in who hears it: one is enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_refused_and_come_back_on_a_full_tmpfs() {
+    if can_mount() {
+        fill_and_free::<Authors>(&Disk::tmpfs(DISK_MIB), "chains").await;
+    }
+}
+
+async fn fill_and_free<W: Writers>(disk: &Disk, case: &'static str) {
+    let writers = W::new(case);
     let ballast = disk.path().join("ballast");
-    let mut server = start(&disk.path());
+    let mut server = W::start(&disk.path());
     let mut acknowledged = Vec::new();
     let mut slowest = Duration::ZERO;
     for _ in 0..count(2, 20) {
-        let load = Load::start(server.addr(), &people, 8);
+        let load = Load::start(server.addr(), &writers, 8);
         load.acknowledged(50).await;
         acknowledged.extend(load.end().await.acknowledged);
 
         fill(&ballast);
-        slowest = slowest.max(until_full(server.addr(), &people, &mut acknowledged).await);
+        slowest = slowest.max(until_full(server.addr(), &writers, &mut acknowledged).await);
         let readiness = readiness_becomes(server.addr(), 503).await;
         assert_eq!(readiness.json()["reasons"], serde_json::json!(["storage_full"]));
-        acknowledged.extend(crowd(server.addr(), &people).await);
-        expect_found(server.addr(), &acknowledged).await;
+        acknowledged.extend(crowd(server.addr(), &writers).await);
+        W::expect_found(server.addr(), &acknowledged).await;
 
         std::fs::remove_file(&ballast).unwrap();
         readiness_becomes(server.addr(), 200).await;
-        acknowledged.push(expect_registered(server.addr(), &people).await);
-        expect_found(server.addr(), &acknowledged).await;
+        acknowledged.push(expect_written(server.addr(), &writers).await);
+        W::expect_found(server.addr(), &acknowledged).await;
     }
     fill(&ballast);
-    until_full(server.addr(), &people, &mut acknowledged).await;
+    until_full(server.addr(), &writers, &mut acknowledged).await;
     server.kill_9();
-    server = start(&disk.path());
-    expect_found(server.addr(), &acknowledged).await;
+    server = W::start(&disk.path());
+    W::expect_found(server.addr(), &acknowledged).await;
     std::fs::remove_file(&ballast).unwrap();
-    acknowledged.push(expect_registered(server.addr(), &people).await);
-    expect_found(server.addr(), &acknowledged).await;
-    dump::verify(&database(&disk.path()), &people, 0);
+    acknowledged.push(expect_written(server.addr(), &writers).await);
+    W::expect_found(server.addr(), &acknowledged).await;
+    writers.verify_all(&disk.path());
     assert_eq!(server.stop_term().code, Some(0));
     println!("{case}: {} acknowledged, refused after {slowest:?} at most", acknowledged.len());
 }
@@ -85,15 +94,19 @@ fn fill(ballast: &Path) {
     }
 }
 
-/// Registers until there is no room; gives how long the refusal took.
-async fn until_full(addr: SocketAddr, people: &People, acknowledged: &mut Vec<Person>) -> Duration {
+/// Writes until there is no room; gives how long the refusal took.
+async fn until_full<W: Writers>(
+    addr: SocketAddr,
+    writers: &W,
+    acknowledged: &mut Vec<W::Written>,
+) -> Duration {
     let mut connection = Connection::open(addr).await.unwrap();
     for _ in 0..ROOM_MAX {
-        let (person, envelope) = people.next();
         let asked = Instant::now();
-        let answer = connection.register(envelope.as_bytes()).await.unwrap();
-        if answer.status == 201 {
-            acknowledged.push(person);
+        let (wanted, answer) = write(writers, &mut connection).await;
+        let answer = answer.unwrap();
+        if answer.is_acknowledgement() {
+            acknowledged.push(wanted);
             continue;
         }
         assert_eq!((answer.status, answer.code().as_str()), (507, "storage_full"), "{answer:?}");
@@ -101,24 +114,24 @@ async fn until_full(addr: SocketAddr, people: &People, acknowledged: &mut Vec<Pe
         assert!(asked.elapsed() < AT_ONCE, "refused after {:?}", asked.elapsed());
         return asked.elapsed();
     }
-    panic!("{ROOM_MAX} registrations on a full disk");
+    panic!("{ROOM_MAX} writes on a full disk");
 }
 
-/// Many at once on the full disk: each is told at once whether there was room. Gives those for whom there was: a small
+/// Many at once on the full disk: each is told at once whether there was room. Gives that for which there was: a small
 /// group may still fit where a larger one did not.
-async fn crowd(addr: SocketAddr, people: &People) -> Vec<Person> {
+async fn crowd<W: Writers>(addr: SocketAddr, writers: &W) -> Vec<W::Written> {
     let asked = Instant::now();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..32 {
-        let (person, envelope) = people.next();
+        let writers = writers.clone();
         waiting.spawn(async move {
             let mut connection = Connection::open(addr).await.unwrap();
-            let answer = connection.register(envelope.as_bytes()).await.unwrap();
-            let lookup = connection.get(&format!("/v1/u/{}", person.handle)).await.unwrap();
-            match (answer.status, lookup.status) {
-                (201, 200) => Some(person),
-                (507, 404) => None,
-                _ => panic!("{answer:?}, then {lookup:?}"),
+            let (wanted, answer) = write(&writers, &mut connection).await;
+            let answer = answer.unwrap();
+            match (answer.status, W::is_shown(&mut connection, &wanted).await) {
+                (200 | 201, true) => Some(wanted),
+                (507, false) => None,
+                (_, is_shown) => panic!("{answer:?}, and it is shown: {is_shown}"),
             }
         });
     }
@@ -126,11 +139,4 @@ async fn crowd(addr: SocketAddr, people: &People) -> Vec<Person> {
     assert!(asked.elapsed() < AT_ONCE, "answered after {:?}", asked.elapsed());
     assert!(admitted.len() < 32, "all of a crowd on a full disk");
     admitted
-}
-
-async fn expect_registered(addr: SocketAddr, people: &People) -> Person {
-    let (person, envelope) = people.next();
-    let answer = crate::http::register(addr, &envelope).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    person
 }

@@ -1,4 +1,5 @@
-//! Spoilt registration envelopes: nobody gets a handle that they did not sign for.
+//! Spoilt envelopes: nobody gets a handle that they did not sign for, and no event gets another hash than it was signed
+//! for.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,10 +7,11 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::authors::Authors;
 use crate::form::{Chance, count};
 use crate::http::{Connection, get};
 use crate::people::People;
-use crate::{database, dump, start};
+use crate::writers::Writers;
 
 /// Connections at a time.
 const AT_ONCE: u32 = 16;
@@ -19,13 +21,21 @@ type Answers = BTreeMap<(u16, String), u32>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spoilt_envelope_registers_nobody() {
+    withstand::<People>(count(2_000, 100_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spoilt_envelope_extends_no_chain() {
+    withstand::<Authors>(count(1_000, 100_000)).await;
+}
+
+async fn withstand<W: Writers>(bodies: u32) {
     let dir = tempfile::tempdir().unwrap();
-    let server = start(dir.path());
-    let people = People::new("spoilt");
-    let bodies = count(2_000, 100_000);
+    let server = W::start(dir.path());
+    let writers = W::new("spoilt");
     let mut running = JoinSet::new();
     for first in 0..AT_ONCE {
-        running.spawn(send(server.addr(), people.clone(), first, bodies));
+        running.spawn(send(server.addr(), writers.clone(), first, bodies));
     }
     let mut answers = Answers::new();
     while let Some(some) = running.join_next().await {
@@ -34,27 +44,36 @@ async fn a_spoilt_envelope_registers_nobody() {
     println!("{answers:?}");
     assert_eq!(get(server.addr(), "/v1/readyz").await.status, 200);
     assert!(!server.log().contains("panicked"), "{}", server.log());
-    let registered = answers.get(&(201, String::new())).copied().unwrap_or(0);
-    assert_eq!(dump::verify(&database(dir.path()), &people, 0), i64::from(registered));
+    let acknowledged = answers.get(&(201, String::new())).copied().unwrap_or(0);
+    assert_eq!(writers.verify_all(dir.path()), i64::from(acknowledged));
     assert_eq!(server.stop_term().code, Some(0));
 }
 
-async fn send(addr: SocketAddr, people: People, first: u32, bodies: u32) -> Answers {
+async fn send<W: Writers>(addr: SocketAddr, writers: W, first: u32, bodies: u32) -> Answers {
     let mut connection = Connection::open(addr).await.unwrap();
     let mut answers = Answers::new();
     for number in (first..bodies).step_by(AT_ONCE as usize) {
-        let [own, other] = [people.next().1, people.next().1];
-        let body = spoilt(own.as_bytes(), other.as_bytes(), &mut Chance::new(u64::from(number)));
-        let answer = connection.register(&body).await.unwrap();
+        let [(own, own_text), (other, other_text)] = [writers.next(), writers.next()];
+        let mut chance = Chance::new(u64::from(number));
+        let body = spoilt(own_text.as_bytes(), other_text.as_bytes(), W::MEMBERS, &mut chance);
+        let answer = connection.post(&W::path(&own), &body).await.unwrap();
         let text = String::from_utf8_lossy(&body);
         match answer.status {
             // Spoilt only where it does not matter: the signed words are what somebody signed.
             200 | 201 => {
                 let payload = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap()["payload"].take();
-                let signed = [payload(own.as_bytes()), payload(other.as_bytes())];
-                assert!(signed.contains(&payload(&body)), "body {number}: {text}: {answer:?}");
+                let is_own = payload(&body) == payload(own_text.as_bytes());
+                let is_signed = is_own || payload(&body) == payload(other_text.as_bytes());
+                assert!(is_signed, "body {number}: {text}: {answer:?}");
+                let (sent, left) = if is_own { (&own, &other) } else { (&other, &own) };
+                writers.note(sent, Some(&answer));
+                writers.leave(left);
             }
-            400..500 => answer.expect_problem_body(),
+            400..500 => {
+                answer.expect_problem_body();
+                writers.note(&own, Some(&answer));
+                writers.leave(&other);
+            }
             _ => panic!("body {number}: {text}: {answer:?}"),
         }
         if answer.header("connection") == Some("close") {
@@ -93,12 +112,15 @@ const PIECES: &[&str] = &[
     "\"version\":1,",
     "\"\\u0068andle\":\"mallory\",",
     "\"signature\":{},",
+    "\"seq\":0,",
+    "\"prev\":null,",
+    "\"op\":\"revoke\",",
     "NaN",
     "/**/",
 ];
 
 /// An envelope of one person, spoilt in one to three ways, some of them with pieces of another's.
-fn spoilt(own: &[u8], other: &[u8], chance: &mut Chance) -> Vec<u8> {
+fn spoilt(own: &[u8], other: &[u8], members: &[&str], chance: &mut Chance) -> Vec<u8> {
     let mut bytes = own.to_vec();
     for _ in 0..=chance.below(3) {
         let at = chance.below(bytes.len() + 1);
@@ -111,7 +133,7 @@ fn spoilt(own: &[u8], other: &[u8], chance: &mut Chance) -> Vec<u8> {
             5 => drop(bytes.splice(at..at, bytes[at..end].repeat(chance.below(400)))),
             6 => drop(bytes.splice(at..at, chance.one_of(PIECES).bytes())),
             7 => drop(bytes.splice(at..end, (0..4).map(|_| chance.byte()).collect::<Vec<_>>())),
-            8 => swap_member(&mut bytes, other, chance),
+            8 => swap_member(&mut bytes, other, chance.one_of::<&str>(members)),
             _ => {
                 let same = at.min(other.len());
                 bytes.truncate(same);
@@ -123,8 +145,7 @@ fn spoilt(own: &[u8], other: &[u8], chance: &mut Chance) -> Vec<u8> {
 }
 
 /// Gives one member the value it has in the other's envelope.
-fn swap_member(bytes: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
-    let member = chance.one_of(&["handle", "primary", "created_at", "key", "sig", "server", "type", "alg"]);
+fn swap_member(bytes: &mut Vec<u8>, other: &[u8], member: &str) {
     let value = |bytes: &[u8]| {
         let name = format!("\"{member}\":\"");
         let start = bytes.windows(name.len()).position(|window| window == name.as_bytes())? + name.len();

@@ -59,8 +59,8 @@ impl Connection {
         self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await
     }
 
-    pub(crate) async fn register(&mut self, body: &[u8]) -> Result<Answer, Ended> {
-        self.ask(&registration(body)).await
+    pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> Result<Answer, Ended> {
+        self.ask(&post(path, body)).await
     }
 
     async fn read(&mut self) -> Result<Answer, Ended> {
@@ -78,10 +78,17 @@ impl Connection {
     }
 }
 
+/// Where registrations are sent to.
+pub(crate) const REGISTER: &str = "/v1/register";
+
 /// A `POST /v1/register` with this body.
 pub(crate) fn registration(body: &[u8]) -> Vec<u8> {
+    post(REGISTER, body)
+}
+
+fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST /v1/register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();
@@ -117,6 +124,11 @@ impl Answer {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Whether what was sent is kept, as of now or from before.
+    pub(crate) fn is_acknowledgement(&self) -> bool {
+        [200, 201].contains(&self.status)
+    }
+
     /// Whether it is a record that names this handle and this key.
     pub(crate) fn names(&self, person: &Person) -> bool {
         let record = self.json();
@@ -140,7 +152,7 @@ pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
 
 /// Registers once on a connection of its own.
 pub(crate) async fn register(addr: SocketAddr, envelope: &str) -> Answer {
-    Connection::open(addr).await.unwrap().register(envelope.as_bytes()).await.unwrap()
+    Connection::open(addr).await.unwrap().post(REGISTER, envelope.as_bytes()).await.unwrap()
 }
 
 /// Checks that everybody is found by handle and by key.

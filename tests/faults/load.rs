@@ -1,4 +1,4 @@
-//! Registrations by many clients at once. What was answered 201 is remembered: it may never be missing again.
+//! Writing by many clients at once. What was acknowledged is remembered: it may never be missing again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,29 +11,29 @@ use tokio::time::timeout;
 
 use crate::DEADLINE;
 use crate::http::{Connection, Ended};
-use crate::people::{People, Person};
+use crate::writers::{Writers, write};
 
 /// Clients at work.
 #[derive(Debug)]
-pub(crate) struct Load {
-    shared: Arc<Shared>,
+pub(crate) struct Load<W: Writers> {
+    shared: Arc<Shared<W>>,
     clients: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<W: Writers> {
     addr: SocketAddr,
-    people: People,
-    outcome: Mutex<Outcome>,
+    writers: W,
+    outcome: Mutex<Outcome<W::Written>>,
     acknowledged: watch::Sender<usize>,
     ending: AtomicBool,
 }
 
 /// What came back.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// Who was answered 201.
-    pub(crate) acknowledged: Vec<Person>,
+#[derive(Debug)]
+pub(crate) struct Outcome<T> {
+    /// What was answered 201.
+    pub(crate) acknowledged: Vec<T>,
     /// Every other answer: how often which status with which code.
     pub(crate) refused: BTreeMap<(u16, String), u32>,
     /// Requests whose connection ended before the first byte of an answer.
@@ -42,48 +42,52 @@ pub(crate) struct Outcome {
     pub(crate) broken: Vec<String>,
 }
 
-impl Load {
-    /// Starts `clients` connections that register one after another until [`Load::end`] or the end of the server.
-    pub(crate) fn start(addr: SocketAddr, people: &People, clients: usize) -> Self {
+impl<W: Writers> Load<W> {
+    /// Starts `clients` connections that write one thing after another until [`Load::end`] or the end of the server.
+    pub(crate) fn start(addr: SocketAddr, writers: &W, clients: usize) -> Self {
         let shared = Arc::new(Shared {
             addr,
-            people: people.clone(),
-            outcome: Mutex::default(),
+            writers: writers.clone(),
+            outcome: Mutex::new(Outcome::new()),
             acknowledged: watch::Sender::new(0),
             ending: AtomicBool::new(false),
         });
-        let clients = (0..clients).map(|_| Arc::clone(&shared).register_on()).collect();
+        let clients = (0..clients).map(|_| Arc::clone(&shared).write_on()).collect();
         Self { shared, clients }
     }
 
-    /// Waits until `count` registrations are acknowledged.
+    /// Waits until `count` writes are acknowledged.
     pub(crate) async fn acknowledged(&self, count: usize) {
         let mut seen = self.shared.acknowledged.subscribe();
         let reached = timeout(DEADLINE, seen.wait_for(|acknowledged| *acknowledged >= count)).await;
-        drop(reached.expect("registrations are acknowledged").unwrap());
+        drop(reached.expect("writes are acknowledged").unwrap());
     }
 
     /// Waits for the requests under way, sends no more, and says what came back.
-    pub(crate) async fn end(mut self) -> Outcome {
+    pub(crate) async fn end(mut self) -> Outcome<W::Written> {
         self.shared.ending.store(true, Ordering::Relaxed);
         while let Some(client) = timeout(DEADLINE, self.clients.join_next()).await.expect("clients end") {
             client.unwrap();
         }
-        std::mem::take(&mut *self.shared.outcome())
+        std::mem::replace(&mut *self.shared.outcome(), Outcome::new())
     }
 }
 
-impl Shared {
-    async fn register_on(self: Arc<Self>) {
+impl<T> Outcome<T> {
+    fn new() -> Self {
+        Self { acknowledged: Vec::new(), refused: BTreeMap::new(), unanswered: 0, broken: Vec::new() }
+    }
+}
+
+impl<W: Writers> Shared<W> {
+    async fn write_on(self: Arc<Self>) {
         let Ok(mut connection) = Connection::open(self.addr).await else { return };
         while !self.ending.load(Ordering::Relaxed) {
-            let (person, envelope) = self.people.next();
-            let answer = connection.register(envelope.as_bytes()).await;
+            let (wanted, answer) = write(&self.writers, &mut connection).await;
             let mut outcome = self.outcome();
             match answer {
-                Ok(answer) if answer.status == 201 => {
-                    assert!(answer.names(&person), "a record of somebody else: {answer:?}");
-                    outcome.acknowledged.push(person);
+                Ok(answer) if answer.is_acknowledgement() => {
+                    outcome.acknowledged.push(wanted);
                     self.acknowledged.send_replace(outcome.acknowledged.len());
                 }
                 Ok(answer) => *outcome.refused.entry((answer.status, answer.code())).or_default() += 1,
@@ -99,7 +103,7 @@ impl Shared {
         }
     }
 
-    fn outcome(&self) -> std::sync::MutexGuard<'_, Outcome> {
+    fn outcome(&self) -> std::sync::MutexGuard<'_, Outcome<W::Written>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

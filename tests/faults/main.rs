@@ -4,6 +4,7 @@
 //! of the issue. Cases that mount file systems need root, and are skipped with a line that says so, unless `KEZ_REQUIRE`
 //! names `root`.
 
+mod authors;
 mod damaged_file;
 mod disk;
 mod disk_full;
@@ -20,6 +21,7 @@ mod refused_file;
 mod shutdown;
 mod slow_clients;
 mod sync_failure;
+mod writers;
 
 use std::path::Path;
 use std::time::Duration;

@@ -3,20 +3,29 @@
 //! The server runs on ext4 on a loop device. Stopped (SIGSTOP), it asks for nothing more; a copy of the image is the disk
 //! as a power cut would leave it: without the pages that the kernel holds and nobody synced.
 
+use crate::authors::Authors;
 use crate::disk::{Disk, can_mount};
 use crate::form::{Chance, count};
-use crate::http::expect_found;
 use crate::load::Load;
 use crate::people::People;
-use crate::{database, dump, start};
+use crate::writers::Writers;
 
 const CLIENTS: usize = 16;
 const IMAGE_MIB: u32 = 48;
-/// Acknowledged registrations before the cut, at most. Some cuts come early, some after the log has started over.
+/// Acknowledged writes before the cut, at most. Some cuts come early, some after the log has started over.
 const ACKNOWLEDGED_MAX: usize = 3_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_201_outlives_a_power_cut() {
+async fn every_registration_outlives_a_power_cut() {
+    outlive_cuts::<People>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_outlives_a_power_cut() {
+    outlive_cuts::<Authors>().await;
+}
+
+async fn outlive_cuts<W: Writers>() {
     if !can_mount() {
         return;
     }
@@ -24,17 +33,17 @@ async fn every_201_outlives_a_power_cut() {
     let cuts = count(1, 20);
     let mut acknowledged = 0;
     for _ in 0..cuts {
-        acknowledged += cut(1 + chance.below(ACKNOWLEDGED_MAX)).await;
+        acknowledged += cut::<W>(1 + chance.below(ACKNOWLEDGED_MAX)).await;
     }
     println!("{cuts} power cuts, {acknowledged} acknowledged");
 }
 
-async fn cut(after: usize) -> usize {
+async fn cut<W: Writers>(after: usize) -> usize {
     let images = tempfile::tempdir().unwrap();
-    let people = People::new("power");
+    let writers = W::new("power");
     let disk = Disk::ext4(&images.path().join("disk"), IMAGE_MIB);
-    let server = start(&disk.path());
-    let load = Load::start(server.addr(), &people, CLIENTS);
+    let server = W::start(&disk.path());
+    let load = Load::start(server.addr(), &writers, CLIENTS);
     load.acknowledged(after).await;
     server.sigstop();
     std::fs::copy(images.path().join("disk"), images.path().join("left")).unwrap();
@@ -43,9 +52,9 @@ async fn cut(after: usize) -> usize {
     drop(disk);
 
     let left = Disk::image(&images.path().join("left"));
-    let server = start(&left.path());
-    expect_found(server.addr(), &outcome.acknowledged).await;
-    dump::verify(&database(&left.path()), &people, 0);
+    let server = W::start(&left.path());
+    W::expect_found(server.addr(), &outcome.acknowledged).await;
+    writers.verify_all(&left.path());
     assert_eq!(server.stop_term().code, Some(0));
     outcome.acknowledged.len()
 }

@@ -1,4 +1,4 @@
-/* Makes the disk fail: preloaded (LD_PRELOAD) into the server, it spoils system calls on the database's files.
+/* Makes the disk fail: preloaded (LD_PRELOAD) into the server, it spoils system calls on the databases' files.
  *
  * The file that KEZ_FAULT names holds one letter while the disk fails, and is missing while it works:
  *   e  fsync and fdatasync: EIO          n  fsync and fdatasync: ENOSPC
@@ -29,7 +29,7 @@ static char fault(int fd) {
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t length = readlink(link, path, sizeof path - 1);
         path[length < 0 ? 0 : length] = 0;
-        if (strstr(path, "kez-chat.db") == NULL) letter = 0;
+        if (strstr(path, "/kez-chat") == NULL || strstr(path, ".db") == NULL) letter = 0;
     }
     errno = kept;
     return letter;

@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kez_testkit::process::{Program, ServerProcess};
+use kez_testkit::process::ServerProcess;
 use tempfile::TempDir;
 
+use crate::authors::Authors;
 use crate::form::{count, may_go_on};
-use crate::http::{Connection, expect_found, readiness_becomes, register};
+use crate::http::{Connection, readiness_becomes};
 use crate::load::Load;
-use crate::people::{People, Person};
-use crate::{database, dump, program, start};
+use crate::people::People;
+use crate::writers::{Writers, expect_written, write};
 
 const CLIENTS: usize = 8;
-/// Registrations sent while the disk fails.
+/// Writes tried while the disk fails.
 const TRIES: usize = 40;
 
-/// How the disk fails (the letter of `sync_failure.c`), and how registrations are refused meanwhile.
+/// How the disk fails (the letter of `sync_failure.c`), and how writes are refused meanwhile.
 struct Fault {
     letter: &'static str,
     status: u16,
@@ -34,29 +35,39 @@ const WRITE_FULL: Fault = Fault { letter: "f", status: 507, code: "storage_full"
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_fsync_acknowledges_nothing() {
-    withstand(SYNC_EIO).await;
+    withstand::<People>(SYNC_EIO).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_fsync_without_space_acknowledges_nothing() {
-    withstand(SYNC_FULL).await;
+    withstand::<People>(SYNC_FULL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_write_acknowledges_nothing() {
-    withstand(WRITE_EIO).await;
+    withstand::<People>(WRITE_EIO).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_without_space_acknowledges_nothing() {
-    withstand(WRITE_FULL).await;
+    withstand::<People>(WRITE_FULL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_fsync_acknowledges_no_event() {
+    withstand::<Authors>(SYNC_EIO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_without_space_acknowledges_no_event() {
+    withstand::<Authors>(WRITE_FULL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short_writes_are_completed() {
     let Some(disk) = FailingDisk::new() else { return };
     let people = People::new("short");
-    let server = disk.start();
+    let server = disk.start::<People>();
     disk.fail("s");
     let load = Load::start(server.addr(), &people, CLIENTS);
     load.acknowledged(200).await;
@@ -65,36 +76,34 @@ async fn short_writes_are_completed() {
     expect_kept(server, &disk, &people, &outcome.acknowledged).await;
 }
 
-async fn withstand(fault: Fault) {
+async fn withstand<W: Writers>(fault: Fault) {
     let Some(disk) = FailingDisk::new() else { return };
-    let people = People::new("fault");
+    let writers = W::new("fault");
     let mut acknowledged = Vec::new();
     for _ in 0..count(1, 10) {
-        let server = disk.start();
+        let server = disk.start::<W>();
         for _ in 0..2 {
-            acknowledged.extend(fail_under_load(&server, &disk, &people, &fault).await);
-            expect_refused(server.addr(), &people, &fault).await;
-            expect_found(server.addr(), &acknowledged).await;
+            acknowledged.extend(fail_under_load(&server, &disk, &writers, &fault).await);
+            expect_refused(server.addr(), &writers, &fault).await;
+            W::expect_found(server.addr(), &acknowledged).await;
             disk.work();
             readiness_becomes(server.addr(), 200).await;
-            expect_found(server.addr(), &acknowledged).await;
+            W::expect_found(server.addr(), &acknowledged).await;
         }
-        let (person, envelope) = people.next();
-        assert_eq!(register(server.addr(), &envelope).await.status, 201);
-        acknowledged.push(person);
-        acknowledged.extend(fail_under_load(&server, &disk, &people, &fault).await);
-        expect_kept(server, &disk, &people, &acknowledged).await;
+        acknowledged.push(expect_written(server.addr(), &writers).await);
+        acknowledged.extend(fail_under_load(&server, &disk, &writers, &fault).await);
+        expect_kept(server, &disk, &writers, &acknowledged).await;
     }
 }
 
-/// Lets the disk fail in the midst of registrations, and gives those that were acknowledged before it did.
-async fn fail_under_load(
+/// Lets the disk fail in the midst of writes, and gives those that were acknowledged before it did.
+async fn fail_under_load<W: Writers>(
     server: &ServerProcess,
     disk: &FailingDisk,
-    people: &People,
+    writers: &W,
     fault: &Fault,
-) -> Vec<Person> {
-    let load = Load::start(server.addr(), people, CLIENTS);
+) -> Vec<W::Written> {
+    let load = Load::start(server.addr(), writers, CLIENTS);
     load.acknowledged(50).await;
     disk.fail(fault.letter);
     let readiness = readiness_becomes(server.addr(), 503).await;
@@ -105,25 +114,29 @@ async fn fail_under_load(
     outcome.acknowledged
 }
 
-/// Nobody is acknowledged, and nobody who was refused is shown to others.
-async fn expect_refused(addr: SocketAddr, people: &People, fault: &Fault) {
+/// Nothing is acknowledged, and nothing that was refused is shown to others.
+async fn expect_refused<W: Writers>(addr: SocketAddr, writers: &W, fault: &Fault) {
     let mut connection = Connection::open(addr).await.unwrap();
     for _ in 0..TRIES {
-        let (person, envelope) = people.next();
-        let answer = connection.register(envelope.as_bytes()).await.unwrap();
+        let (wanted, answer) = write(writers, &mut connection).await;
+        let answer = answer.unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (fault.status, fault.code), "{answer:?}");
         answer.expect_problem_body();
-        let lookup = connection.get(&format!("/v1/u/{}", person.handle)).await.unwrap();
-        assert_eq!(lookup.status, 404, "{lookup:?}");
+        assert!(!W::is_shown(&mut connection, &wanted).await, "{wanted:?} was refused");
     }
 }
 
-async fn expect_kept(server: ServerProcess, disk: &FailingDisk, people: &People, acknowledged: &[Person]) {
+async fn expect_kept<W: Writers>(
+    server: ServerProcess,
+    disk: &FailingDisk,
+    writers: &W,
+    acknowledged: &[W::Written],
+) {
     server.kill_9();
     disk.work();
-    let server = start(disk.dir.path());
-    expect_found(server.addr(), acknowledged).await;
-    dump::verify(&database(disk.dir.path()), people, 0);
+    let server = W::start(disk.dir.path());
+    W::expect_found(server.addr(), acknowledged).await;
+    writers.verify_all(disk.dir.path());
     assert_eq!(server.stop_term().code, Some(0));
 }
 
@@ -148,8 +161,8 @@ impl FailingDisk {
         Some(Self { dir, library })
     }
 
-    fn start(&self) -> ServerProcess {
-        let program: Program = program(self.dir.path());
+    fn start<W: Writers>(&self) -> ServerProcess {
+        let program = W::program(self.dir.path());
         program.env("LD_PRELOAD", &self.library).env("KEZ_FAULT", self.flag()).start().unwrap()
     }
 
