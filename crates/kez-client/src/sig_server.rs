@@ -6,7 +6,7 @@ use kez_core::sigchain::{Chain, ChainError, Comparison, Event, EventHash, Head};
 use kez_core::{Envelope, PrimaryKey, Record, Verified};
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{AnswerFault, ClientError, Contradiction};
 use crate::events::Events;
@@ -36,7 +36,7 @@ pub struct Appended {
 }
 
 /// Where a chain ends, by the server's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainEnd {
     /// The position of the last event.
     pub seq: u64,
@@ -159,12 +159,25 @@ impl SigServer {
 
     /// The whole chain, verified from its first event on, one event at a time; `None` when it has no event there.
     pub async fn chain(&self, id: PrimaryKey) -> Result<Option<Chain>, ChainReadError> {
+        self.chain_with(id, drop).await
+    }
+
+    /// [`chain`](Self::chain); `each` is given the events in their order, before it is known whether they are
+    /// believed.
+    pub async fn chain_with(
+        &self,
+        id: PrimaryKey,
+        mut each: impl FnMut(Envelope),
+    ) -> Result<Option<Chain>, ChainReadError> {
         let Some(mut events) = self.read(id, None).await? else { return Ok(None) };
         let mut chain: Option<Chain> = None;
         while let Some(line) = events.next().await? {
             let seq = chain.as_ref().map_or(0, |chain| chain.head().seq + 1);
             let fed = line.map_err(|fault| ChainError::Envelope(fault.into()));
-            let fed = fed.and_then(|envelope| feed(id, &mut chain, envelope));
+            let fed = fed.and_then(|envelope| {
+                each(envelope.clone());
+                feed(id, &mut chain, envelope)
+            });
             fed.map_err(|fault| ChainReadError::Broken { server: self.url.to_string(), seq, fault })?;
         }
         let is_end = |chain: &Chain| match events.etag().parse::<EventHash>() {
