@@ -102,3 +102,26 @@ fn with_head(problem: Problem, head: Option<&Head>) -> Problem {
         .with("hash", head.map_or(Value::Null, |head| head.hash.to_string().into()))
         .with("count", head.map_or(0, |head| head.seq + 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use kez_core::sigchain::EVENTS_MAX;
+
+    use super::*;
+
+    /// A writer signs again after 409, and must not after anything else.
+    #[test]
+    fn only_another_end_of_the_chain_is_a_conflict() {
+        let answer = |fault| {
+            let problem = problem(ApiError::Chain { fault, head: None });
+            (problem.status().as_u16(), problem.code())
+        };
+        assert_eq!(answer(ChainError::BadSequence { expected: 2, found: 1 }), (409, "bad_sequence"));
+        assert_eq!(answer(ChainError::WrongPrev { seq: 2 }), (409, "wrong_prev"));
+        assert_eq!(answer(ChainError::WrongPrimary { seq: 2 }), (422, "wrong_primary"));
+        assert_eq!(answer(ChainError::TooLong { max: EVENTS_MAX }), (403, "chain_full"));
+        assert_eq!(answer(EnvelopeError::BadSignature.into()), (422, "bad_signature"));
+        assert_eq!(answer(EnvelopeError::KeyMismatch.into()), (422, "key_mismatch"));
+        assert_eq!(answer(EnvelopeError::WrongType { expected: "x" }.into()), (400, "wrong_type"));
+    }
+}
