@@ -8,6 +8,8 @@ mod claim;
 mod encoding;
 #[path = "vectors/nostr.rs"]
 mod nostr;
+#[path = "vectors/published.rs"]
+mod published;
 #[path = "vectors/sigchain.rs"]
 mod sigchain;
 

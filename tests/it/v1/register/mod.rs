@@ -1,6 +1,7 @@
 //! `POST /v1/register`.
 
 mod invites;
+mod json_test_suite;
 mod limits;
 mod malformed;
 mod order;
