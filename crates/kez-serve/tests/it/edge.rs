@@ -57,6 +57,7 @@ async fn head_has_no_body_even_when_it_fails() {
     for (target, status) in [("/hello", 200), ("/nowhere", 404), ("/panic", 500)] {
         let answer = server.ask(&format!("HEAD {target}"), "", "").await;
         assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{target}");
+        assert_ne!(answer.header("content-length"), Some("0"), "{target}: see listen::refusal");
         answer.expect_marks();
     }
 }
