@@ -163,7 +163,7 @@ impl Service {
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let proxy = self.edge.trusts(peer.ip());
-        let many = proxy || peer.ip().to_canonical().is_loopback();
+        let many = proxy || (self.limits.loopback_exempt && peer.ip().to_canonical().is_loopback());
         match self.slots.take((!many).then(|| ClientNet::from(peer.ip()))) {
             Ok(slot) => drop(self.connections.spawn(Arc::clone(self).converse(stream, peer, proxy, slot))),
             Err(full) => self.turn_away(&stream, full),

@@ -26,9 +26,11 @@ pub struct Limits {
     /// process may open.
     pub connections_max: usize,
     /// Connections at once from one network (IPv4 /32, IPv6 /64); more are answered 429. An eighth of all: an office
-    /// behind one address fits, and eight hostile ones are needed to fill the server. Not for trusted proxies and
-    /// loopback, which stand for many clients.
+    /// behind one address fits, and eight hostile ones are needed to fill the server. Not for trusted proxies, which
+    /// stand for many clients.
     pub connections_per_network_max: usize,
+    /// Whether loopback stands for many clients too. True: a proxy on this machine need not be named to be served.
+    pub loopback_exempt: bool,
     /// Header fields of a request; more are answered 431. 64: browsers send about 20, proxies add 10.
     pub headers_max: usize,
     /// Bytes of a request head; more are answered 431. 16 KiB: as common proxies. At least 8 KiB (hyper's own floor).
@@ -56,6 +58,7 @@ impl Default for Limits {
             silence: Duration::from_secs(30),
             connections_max: 8_192,
             connections_per_network_max: 1_024,
+            loopback_exempt: true,
             headers_max: 64,
             head_bytes_max: 16 * 1024,
             target_bytes_max: 4 * 1024,
