@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("web-assets", &[]),
     ("kez-chat-server", &["kez-core", "kez-nats-auth", "kez-serve", "kez-sig-server", "web-assets"]),
     ("kez-testkit", &["kez-chat-server", "kez-client", "kez-core", "kez-serve", "kez-sig-server"]),
-    ("kez-bench", &["kez-core"]),
+    ("kez-bench", &["kez-core", "kez-serve"]),
     ("xtask", &[]),
 ];
 
