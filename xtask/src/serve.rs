@@ -173,7 +173,7 @@ impl TestServer {
             .current_dir(&directory)
             .args(["--bind", &address.to_string(), "--server", "kez.lat", "--db"])
             .arg(directory.join("kez-chat.db"))
-            .args(["--rate-limit", "off", "--sig-bind", "off"])
+            .args(["--rate-limit", "off", "--sig-bind", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(log.stream()?)
             .stderr(log.stream()?)

@@ -45,9 +45,9 @@ pub(crate) struct Place {
     post, path = "/v1/sigchains/{system}/{id}", tag = "sigchains",
     request_body = EventBody,
     params(
-        ("system" = String, Path, description = "`ed25519` or `nostr`", example = "ed25519"),
+        ("system" = String, Path, description = "`ed25519` or `nostr`", example = "ed25519", pattern = "^ed25519$"),
         ("id" = String, Path, description = "64 lower-case hex digits, or `npub1…`: the key of the chain's first event",
-         example = "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12"),
+         example = "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12", pattern = "^[0-9a-f]{64}$"),
     ),
     responses(
         (status = 201, description = "Appended, durably", body = Place),

@@ -35,9 +35,9 @@ pub(crate) struct HeadBody {
 #[utoipa::path(
     get, path = "/v1/sigchains/{system}/{id}/head", tag = "sigchains",
     params(
-        ("system" = String, Path, description = "`ed25519` or `nostr`", example = "ed25519"),
+        ("system" = String, Path, description = "`ed25519` or `nostr`", example = "ed25519", pattern = "^ed25519$"),
         ("id" = String, Path, description = "64 lower-case hex digits, or `npub1…`",
-         example = "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12"),
+         example = "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12", pattern = "^[0-9a-f]{64}$"),
     ),
     responses(
         (status = 200, description = "By the word of this server", body = HeadBody),
