@@ -46,14 +46,15 @@ pub(crate) struct App {
     pub draining: AtomicBool,
 }
 
-/// A family or a class behind one address signs up together; a squatter needs hours for hundreds. Per ten minutes.
+/// A family or a class behind one address signs up together. A squatter with one address needs hours for hundreds; one
+/// with an IPv6 /48 gets 400 at once, and one with many addresses is stopped by invites only. Per ten minutes.
 const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// A chat client looks up each person it meets once; a crawler of the directory is slowed down. Per minute.
 const LOOKUPS: NonZeroU32 = NonZeroU32::new(600).unwrap();
 /// Each costs two requests to somebody else's server. Per minute.
 const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
-/// Allowances of one client network (an IPv4 address or an IPv6 /64).
+/// Allowances of one client network (an IPv4 address or an IPv6 /64; a /48 has 20 times as much for all its /64s).
 #[derive(Debug)]
 pub(crate) struct Limits {
     registrations: RateLimit,

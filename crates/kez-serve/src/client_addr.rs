@@ -1,6 +1,6 @@
 //! Whose request it is: the peer's address, or the one a trusted proxy vouches for.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -66,16 +66,21 @@ fn address(hop: &str) -> Option<IpAddr> {
     Some(addr.to_canonical())
 }
 
-/// The network a client is counted by: an IPv4 address (/32) or an IPv6 /64, which is one household's or one host's.
+/// The network a client is counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientNet(IpAddr);
+pub enum ClientNet {
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address: a /64 is one household's or one host's.
+    V6(u64),
+}
 
 impl From<IpAddr> for ClientNet {
     fn from(addr: IpAddr) -> Self {
-        Self(match addr.to_canonical() {
-            IpAddr::V4(addr) => IpAddr::V4(addr),
-            IpAddr::V6(addr) => IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64)),
-        })
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => Self::V4(addr),
+            IpAddr::V6(addr) => Self::V6((addr.to_bits() >> 64) as u64),
+        }
     }
 }
 

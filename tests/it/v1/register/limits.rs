@@ -106,6 +106,22 @@ async fn a_network_registers_twenty_times_in_ten_minutes() {
     from(&net, "2001:db8:0:1::1").await.expect_problem(429, "rate_limited");
 }
 
+/// Who has a /48 has 65,536 networks. Together they register twenty times as often as one, and shut nobody out.
+#[tokio::test]
+async fn an_ipv6_site_registers_four_hundred_times_in_ten_minutes() {
+    let net = limited().await;
+    for n in 0..400 {
+        from(&net, &format!("2001:db8:1:{n:x}::1")).await.expect_problem(400, "malformed");
+    }
+    let answer = from(&net, "2001:db8:1:ffff::1").await.expect_problem(429, "rate_limited");
+    assert_eq!(answer.header("retry-after"), Some("2"));
+    from(&net, "2001:db8:2::1").await.expect_problem(400, "malformed");
+    from(&net, "192.0.2.7").await.expect_problem(400, "malformed");
+    net.advance_s(2);
+    from(&net, "2001:db8:1:ffff::1").await.expect_problem(400, "malformed");
+    from(&net, "2001:db8:1:ffff::1").await.expect_problem(429, "rate_limited");
+}
+
 /// Each IPv4 address counts by itself; its IPv4-mapped spelling is the same address.
 #[tokio::test]
 async fn an_ipv4_address_is_a_network() {
