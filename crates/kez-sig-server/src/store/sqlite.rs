@@ -132,6 +132,11 @@ fn append(
     if stored.as_ref().map(|stored| &stored.head) != extension.before() {
         return overtaken(db, stored.as_ref(), extension.head());
     }
+    if let Some(stored) = &stored
+        && hash_at(db, stored, stored.head.seq)? != Some(stored.head.hash)
+    {
+        return Err(damaged(0, Damage::LastEvent).into());
+    }
     let number = match &stored {
         Some(stored) => stored.number,
         None => db.query_row("SELECT coalesce(max(number), 0) + 1 FROM chains", [], |row| row.get(0))?,
@@ -356,6 +361,8 @@ fn key_of(stored: [u8; 33]) -> Option<PrimaryKey> {
 enum Damage {
     #[error("the row of a chain is damaged")]
     Head,
+    #[error("the last event of a chain is damaged or missing")]
+    LastEvent,
     #[error("events of a chain are missing")]
     Gap,
 }
@@ -396,6 +403,23 @@ mod tests {
             unrefused(store.database.write(move |db| Ok(db.execute(damage, [])?)).await).unwrap();
             assert!(matches!(store.head(&alice.chain()).await, Err(StoreError::Failed(_))), "{damage}");
             assert!(matches!(store.read(&alice.chain(), None).await, Err(StoreError::Failed(_))), "{damage}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_last_event_is_not_built_on() {
+        for damage in [
+            "UPDATE events SET envelope = replace(envelope, 'add', 'aed') WHERE place % 16384 = 1",
+            "DELETE FROM events WHERE place % 16384 = 1",
+        ] {
+            let (store, _keep) = open();
+            let mut alice = Writer::new("alice");
+            store.append(alice.add(), now(), &no_quotas()).await.unwrap().unwrap();
+            store.append(alice.add(), now(), &no_quotas()).await.unwrap().unwrap();
+            unrefused(store.database.write(move |db| Ok(db.execute(damage, [])?)).await).unwrap();
+            let built_on = store.append(alice.add(), now(), &no_quotas()).await;
+            assert!(matches!(built_on, Err(StoreError::Failed(_))), "{damage}");
+            assert_eq!(store.health(), StoreHealth::Ok, "others go on");
         }
     }
 
