@@ -309,7 +309,7 @@ fn piece(db: &Connection, from: i64, last: i64) -> rusqlite::Result<(Bytes, i64)
     let mut query =
         db.prepare_cached("SELECT place, envelope FROM events WHERE place BETWEEN ?1 AND ?2 ORDER BY place")?;
     let mut rows = query.query([from, last])?;
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(PIECE_BYTES * 5 / 4); // and the longest event;
     let mut next = from;
     while lines.len() < PIECE_BYTES
         && next <= last
