@@ -40,7 +40,7 @@ async fn the_interface_describes_itself() {
         page.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'"))
     );
     assert!(!page.text().contains("<script"));
-    net.get("/assets/page.css").await.expect_status(200);
+    net.get("/openapi.css").await.expect_status(200);
     let document = document.json();
     let mut names = BTreeSet::new();
     for (path, methods) in members(&document["paths"]) {
