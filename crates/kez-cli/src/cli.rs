@@ -38,8 +38,8 @@ Exit status:
   0  done
   1  refused, or failed for another reason
   2  the command line is wrong
-  3  nobody has that handle or key
-  4  the server cannot be reached, or is no home server
+  3  nobody has that handle or key, or there is no document or sigchain
+  4  a server cannot be reached, or is not one of KEZ
   5  an answer or a document failed verification: do not trust it";
 
 /// Your name and key on the KEZ network.

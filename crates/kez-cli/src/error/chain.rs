@@ -1,6 +1,6 @@
 //! Failures about sigchains, in words.
 
-use kez_client::ChainReadError;
+use kez_client::{ChainReadError, ClientError};
 use serde_json::json;
 
 use super::{CliError, DISTRUST, Exit, Failure, Stopped, client, disk};
@@ -91,7 +91,7 @@ fn local(error: &LocalChainError, message: String) -> Failure {
 fn read(error: &ChainReadError, message: String) -> Failure {
     let untrusted = |code: &str| Failure::new(Exit::Verification, code, loud(&message));
     match error {
-        ChainReadError::Client(error) => client(error, message),
+        ChainReadError::Client(error) => sig_server(error, message),
         ChainReadError::Broken { seq, fault, .. } => untrusted("sigchain_broken")
             .help(DISTRUST)
             .detail("seq", json!(seq))
@@ -117,6 +117,15 @@ fn read(error: &ChainReadError, message: String) -> Failure {
     }
 }
 
+/// A call to a sig-server that came to nothing.
+fn sig_server(error: &ClientError, message: String) -> Failure {
+    let failure = client(error, message);
+    match error {
+        ClientError::NotProtocol { .. } => Failure { code: "not_a_sig_server".into(), ..failure },
+        _ => failure,
+    }
+}
+
 fn ended(shown: Option<u64>) -> String {
     match shown {
         None => "it has no entry at all".into(),
@@ -127,7 +136,8 @@ fn ended(shown: Option<u64>) -> String {
 /// The words are about publishing; code and help are the cause's own.
 fn stopped(stopped: &Stopped, message: String) -> Failure {
     let Stopped { done, left, source } = stopped;
-    let mut failure = client(source, message).detail("published", json!(done)).detail("left", json!(left));
+    let mut failure =
+        sig_server(source, message).detail("published", json!(done)).detail("left", json!(left));
     let again = "what is left is kept on this computer: kez sigchain publish";
     failure.help = Some(failure.help.map_or(again.into(), |help| format!("{help}\n{again}")));
     failure

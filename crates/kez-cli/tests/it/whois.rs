@@ -268,7 +268,7 @@ async fn a_sig_server_that_cannot_be_read_is_said_and_the_record_shown() {
     let found = whois(&computer, &net, &format!("--sig-server http://{page}")).json();
     assert_eq!(
         (&found["sigchain"]["state"], &found["sigchain"]["code"]),
-        (&json!("unread"), &json!("not_a_home_server"))
+        (&json!("unread"), &json!("not_a_sig_server"))
     );
     sig.stop().await;
     let found = whois(&computer, &net, "").json();

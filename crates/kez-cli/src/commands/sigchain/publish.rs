@@ -3,7 +3,7 @@
 //! Entries that nobody else can have seen are signed anew where other entries have taken their places; never one that
 //! is published. [`LocalChain::replace`] checks that again.
 
-use kez_client::{AppendError, ChainEnd, ChainUrl, ClientError, SigServer, SigUrl};
+use kez_client::{AppendError, ChainEnd, ChainReadError, ChainUrl, ClientError, SigServer, SigUrl};
 use kez_core::sigchain::{Chain, Comparison, Event, Op, compare};
 use kez_core::{Envelope, Seed, Verified};
 use serde::Serialize;
@@ -120,7 +120,7 @@ impl Run<'_> {
 
     /// Brings this computer's chain behind the sig-server's, and tells how many entries that one has.
     async fn align(&mut self) -> Result<u64, CliError> {
-        let end = self.server.head(self.local.id()).await?;
+        let end = self.server.head(self.local.id()).await.map_err(ChainReadError::from)?;
         let count = end.map_or(0, |end| end.seq + 1);
         match end {
             Some(end) if self.local.hash(end.seq) != Some(end.hash) => return self.read_and_align().await,
@@ -204,9 +204,9 @@ impl Run<'_> {
             Comparison::Same | Comparison::Longer => Ok(()),
             Comparison::Shorter => {
                 let shown = self.local.chain().map(|chain| chain.head().seq);
-                Err(kez_client::ChainReadError::Shorter { server, shown, seen: head.seq }.into())
+                Err(ChainReadError::Shorter { server, shown, seen: head.seq }.into())
             }
-            Comparison::Forked { seq } => Err(kez_client::ChainReadError::Forked { server, seq }.into()),
+            Comparison::Forked { seq } => Err(ChainReadError::Forked { server, seq }.into()),
         }
     }
 

@@ -179,7 +179,7 @@ impl Report for VerifiedChain {
 
 /// Said where a chain is seen for the first time.
 pub(in crate::commands) const NEVER_SEEN: &str =
-    "what came earlier: this computer sees this sigchain for the first time";
+    "whether entries are held back: this computer sees this sigchain for the first time";
 
 /// Said where a chain goes on from what was seen.
 pub(in crate::commands) fn seen_text(events: u64) -> String {
