@@ -51,9 +51,9 @@ struct Author {
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     author: usize,
-    chain: PrimaryKey,
-    seq: u64,
-    hash: EventHash,
+    pub(crate) chain: PrimaryKey,
+    pub(crate) seq: u64,
+    pub(crate) hash: EventHash,
 }
 
 impl Writers for Authors {

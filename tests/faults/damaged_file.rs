@@ -83,7 +83,7 @@ async fn fill(dir: &Path, people: &People) -> Vec<Person> {
 }
 
 /// `whole` with some bytes flipped, a page overwritten or its end cut off.
-fn damaged(whole: &[u8], seed: u64) -> Vec<u8> {
+pub(crate) fn damaged(whole: &[u8], seed: u64) -> Vec<u8> {
     let mut chance = Chance::new(seed);
     let mut bytes = whole.to_vec();
     match seed % 5 {

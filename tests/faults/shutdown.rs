@@ -8,11 +8,14 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::authors::Authors;
+use crate::form::count;
 use crate::http::{Connection, Ended, POLL, expect_found, registration};
 use crate::load::Load;
 use crate::people::People;
 use crate::slow_clients::{Slow, hold, until_connections};
-use crate::{DEADLINE, database, dump, start};
+use crate::writers::Writers;
+use crate::{DEADLINE, start};
 
 /// The server must be gone by then.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -53,20 +56,29 @@ async fn requests_in_flight_are_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_no_answer_breaks_off() {
+    stop_under_load::<People>(count(2, 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_chains_grow_no_answer_breaks_off() {
+    stop_under_load::<Authors>(count(1, 20)).await;
+}
+
+async fn stop_under_load<W: Writers>(times: u32) {
     let dir = tempfile::tempdir().unwrap();
-    let people = People::new("term");
-    for _ in 0..crate::form::count(2, 20) {
-        let server = start(dir.path());
-        let load = Load::start(server.addr(), &people, CLIENTS);
+    let writers = W::new("term");
+    for _ in 0..times {
+        let server = W::start(dir.path());
+        let load = Load::start(server.addr(), &writers, CLIENTS);
         load.acknowledged(300).await;
         let exit = tokio::task::spawn_blocking(move || server.stop_term()).await.unwrap();
         assert_eq!(exit.code, Some(0));
         assert!(exit.took < END_MAX, "ended after {:?}", exit.took);
         let outcome = load.end().await;
         assert!(outcome.broken.is_empty() && outcome.refused.is_empty(), "{outcome:?}");
-        let server = start(dir.path());
-        expect_found(server.addr(), &outcome.acknowledged).await;
-        dump::verify(&database(dir.path()), &people, 0);
+        let server = W::start(dir.path());
+        W::expect_found(server.addr(), &outcome.acknowledged).await;
+        writers.verify_all(dir.path());
     }
 }
 
