@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
+use kez_serve::page::STYLE_PATH;
 use kez_testkit::SigNet;
 use serde_json::Value;
 
