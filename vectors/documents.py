@@ -384,7 +384,7 @@ def encodings(d):
     def bad(name, what, comment, source):
         d.put("encoding", "invalid", name, comment + here, text=source, error="corrupt" if what else "not_found", what=what, **({"too_large": True} if name in bombs else {}))
 
-    bombs = ("compact-64-kib-and-1", "bomb-of-one-gibibyte", "bomb-of-compressed-zeros", "bundle-bomb")
+    bombs = ("compact-64-kib-and-1", "bomb-of-one-gibibyte", "bomb-of-compressed-zeros", "bomb-with-a-broken-end", "bundle-bomb")
     fence = lambda inside, open="```kez", close="```": f"Hello, this is me.\n\n{open}\n{inside}\n{close}\n\nBye.\n"
     segments = lambda value, size=255: " ".join(f'"{value[i:i + size]}"' for i in range(0, len(value), size))
 
@@ -432,6 +432,7 @@ def encodings(d):
     good("dns-answer", "TXT strings as dig +short prints them.", "compact", segments(packed) + "\n")
     good("dns-zone-line", "A line of a zone file.", "compact", f"_kez.example.org. 300 IN TXT {segments(packed)}\n")
     good("dns-short-segments", "Strings may be shorter than 255 bytes.", "compact", segments(packed, 40))
+    good("dns-no-blanks", "Strings right next to each other.", "compact", segments(packed).replace('" "', '""'))
     good("dns-other-records", "Among other records.", "compact", f'"v=spf1 -all"\n{segments(packed)}\n"google-site-verification=abc"\n')
     good("dns-joined", "Joined already.", "compact", packed)
     assert len(packed) > 255
@@ -496,6 +497,7 @@ def encodings(d):
         ("compact-64-kib-and-1", "One byte more than 64 KiB.", z1(squeeze(text + b" " * (65537 - len(text))))),
         ("bomb-of-one-gibibyte", "A GiB of blanks in 33 KiB of blocks: reading stops after 64 KiB.", z1(frame(*[rle(b" ", 131072)] * 8192))),
         ("bomb-of-compressed-zeros", "256 MiB of zeros by a real writer.", z1(squeeze(bytes(1 << 28), level=3))),
+        ("bomb-with-a-broken-end", "Reading stops at the limit, so it never sees the broken block at the end.", z1(frame(*[rle(b" ", 131072)] * 4, (3, 1, b"x")))),
         ("bomb-that-says-so", "A frame that announces 8 EiB.", z1(frame(rle(b" ", 131072), descriptor=0xE0, header=b"\xff" * 7 + b"\x7f"))),
         ("bomb-that-understates", "A frame that announces 1 byte and holds 128 KiB.", z1(frame(rle(b" ", 131072), descriptor=0x20, header=b"\x01"))),
         ("bomb-of-window", "A window of 3.75 TiB.", z1(frame(raw(text), header=b"\xff"))),
@@ -510,6 +512,7 @@ def encodings(d):
         ("bundle-of-line-feeds", "No event either.", zc1(b"\n\n")),
         ("bundle-damaged-line", "A line that is no envelope.", zc1(lines.replace('"op":"revoke"', '"op":revoke').encode())),
         ("bundle-of-pretty-json", "One envelope over many lines.", zc1(json.dumps(chain[0], indent=1).encode())),
+        ("bundle-of-10001-lines", "More lines than a chain has events.", zc1(jsonl(chain[:1]).encode() * 10001)),
         ("bundle-bomb", "A GiB of line feeds.", "kez:zc1:" + b64(frame(*[rle(b"\n", 131072)] * 8192))),
     ):
         bad(name, "bundle", comment, source)
@@ -517,6 +520,7 @@ def encodings(d):
     bad("markdown-prose", "markdown", "A fence with prose.", fence("my proof goes here"))
     bad("markdown-json-cut", "json", "Damaged JSON in a fence.", fence(text.decode()[:-30]))
     bad("markdown-other-json", "json", "Other JSON in our fence is a damaged document.", fence('{"hello":1}'))
+    bad("markdown-shorter-fence-inside", "json", "Three backticks do not end a fence of four, so they stand behind the document.", "````kez\n" + text.decode() + "\n```\n````\n")
     bad("markdown-compact-cut", "compact", "A damaged compact form in a fence.", fence(packed[:-30]))
     bad("markdown-broken-before-good", "json", "The first one counts, though a good one follows.", fence("{") + fence(text.decode()))
 

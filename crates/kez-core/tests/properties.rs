@@ -1,14 +1,15 @@
 //! Documents and chains that nobody thought of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kez_core::encoding::{self, DNS_SEGMENT_BYTES_MAX};
 use kez_core::sigchain::{
-    Chain, ChainError, Comparison, DeviceId, EVENTS_MAX, Event, Head, Op, ReadError, RotationProof,
-    Sha256Hex, append,
+    Chain, ChainError, Comparison, DeviceId, EVENTS_MAX, Event, EventHash, Head, Op, ReadError,
+    RotationFault, RotationProof, Sha256Hex, append,
 };
 use kez_core::{
-    Artifact, Claim, Document, Envelope, Identifier, NostrSecret, PrimaryKey, Registration, Seed, Timestamp,
+    Artifact, Claim, Document, Envelope, EnvelopeError, Identifier, NostrSecret, PrimaryKey, Registration,
+    Seed, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -78,7 +79,7 @@ fn at(seconds: usize) -> Timestamp {
 #[derive(Debug, Default)]
 struct Model {
     lines: Vec<Envelope>,
-    subjects: BTreeSet<Identifier>,
+    subjects: BTreeMap<Identifier, u64>,
     devices: BTreeMap<DeviceId, (Sha256Hex, bool)>,
     keys: Vec<PrimaryKey>,
 }
@@ -95,7 +96,7 @@ fn build(steps: &[Step]) -> (Model, Option<Chain>) {
         let mut next = holder.clone();
         let op = match step {
             Step::Add(number) => {
-                model.subjects.insert(subject(*number));
+                model.subjects.entry(subject(*number)).or_insert(model.lines.len() as u64);
                 Op::Add { subject: subject(*number) }
             }
             Step::Revoke(number) => {
@@ -126,7 +127,7 @@ fn build(steps: &[Step]) -> (Model, Option<Chain>) {
                 model.keys.push(next.key());
                 Op::Rotate { new_primary: next.key(), proof: Box::new(next.sign(&proof, now)) }
             }
-            Step::Other(op) => Op::Unknown { op: op.clone(), payload: std::collections::BTreeMap::new() },
+            Step::Other(op) => Op::Unknown { op: op.clone(), payload: BTreeMap::new() },
         };
         let event = head.map_or_else(|| Event::first(op.clone()), |head| head.next(op.clone()));
         let envelope = holder.sign(&event, now);
@@ -212,7 +213,12 @@ proptest! {
     fn a_chain_says_what_was_put_into_it(steps in prop::collection::vec(step(), 1..24)) {
         let (model, chain) = build(&steps);
         let Some(chain) = chain else { return Ok(()) };
-        prop_assert_eq!(chain.subjects().keys().cloned().collect::<BTreeSet<_>>(), model.subjects);
+        let subjects: BTreeMap<_, _> =
+            chain.subjects().iter().map(|(subject, added)| (subject.clone(), added.seq)).collect();
+        prop_assert_eq!(subjects, model.subjects);
+        for (line, hash) in model.lines.iter().zip(chain.hashes()) {
+            prop_assert_eq!(EventHash::from(line), *hash);
+        }
         let devices: BTreeMap<_, _> = chain
             .devices()
             .iter()
@@ -284,11 +290,43 @@ proptest! {
     }
 }
 
+/// The code is the same for all of them; people are told which it is.
+#[test]
+fn a_refused_rotation_says_why() {
+    let (old, new, other) = (Holder::number(0), Holder::number(2), Holder::number(1));
+    let head = Head { chain: old.key(), primary: old.key(), seq: 4, hash: EventHash::from_bytes([7; 32]) };
+    let right = RotationProof::after(&head);
+    let fault = |new_primary: PrimaryKey, proof: Envelope| {
+        let event = head.next(Op::Rotate { new_primary, proof: Box::new(proof) });
+        match append(head.chain, Some(&head), old.sign(&event, at(0))) {
+            Err(ChainError::BadRotation { seq: 5, fault }) => Some(fault),
+            Ok(appended) => {
+                assert_eq!(appended.head.primary, new_primary);
+                None
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let by_new = |proof: &RotationProof| new.sign(proof, at(0));
+    assert_eq!(fault(new.key(), by_new(&right)), None);
+    assert_eq!(fault(new.key(), other.sign(&right, at(0))), Some(RotationFault::OtherKey));
+    let chain = RotationProof { chain: other.key(), ..right.clone() };
+    assert_eq!(fault(new.key(), by_new(&chain)), Some(RotationFault::OtherChain));
+    let later = RotationProof { seq: 6, ..right.clone() };
+    assert_eq!(fault(new.key(), by_new(&later)), Some(RotationFault::OtherPosition));
+    let elsewhere = RotationProof { prev: Some(EventHash::from_bytes([8; 32])), ..right.clone() };
+    assert_eq!(fault(new.key(), by_new(&elsewhere)), Some(RotationFault::OtherPosition));
+    assert_eq!(fault(old.key(), old.sign(&right, at(0))), Some(RotationFault::SameKey));
+    let claim = new.sign(&Claim { subject: subject(0), expires_at: None }, at(0));
+    let not_a_proof = EnvelopeError::WrongType { expected: RotationProof::TAG };
+    assert_eq!(fault(new.key(), claim), Some(RotationFault::Proof(not_a_proof)));
+}
+
 #[test]
 fn a_full_chain_takes_no_more() {
     let holder = Holder::number(0);
     let chain = holder.key();
-    let hash = kez_core::sigchain::EventHash::from_bytes([7; 32]);
+    let hash = EventHash::from_bytes([7; 32]);
     let add = |head: &Head| holder.sign(&head.next(Op::Add { subject: subject(0) }), at(0));
     let head = Head { chain, primary: chain, seq: EVENTS_MAX - 2, hash };
     let last = append(chain, Some(&head), add(&head)).unwrap().head;

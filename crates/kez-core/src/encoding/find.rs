@@ -213,7 +213,7 @@ fn after_prefix(text: &str) -> Option<(Form, &str)> {
 }
 
 /// The base64url digits that `text` begins with, and their padding. Strings of one TXT record are joined: DNS tools
-/// print them in quotes with blanks between.
+/// print them in quotes, with or without blanks between.
 fn digits(text: &str) -> String {
     let mut digits = String::new();
     let mut rest = text;
@@ -229,9 +229,7 @@ fn digits(text: &str) -> String {
 }
 
 fn next_segment(text: &str) -> Option<&str> {
-    let blanks = text.strip_prefix('"')?;
-    let next = blanks.trim_start_matches([' ', '\t']);
-    if next.len() == blanks.len() { None } else { next.strip_prefix('"') }
+    text.strip_prefix('"')?.trim_start_matches([' ', '\t']).strip_prefix('"')
 }
 
 fn is_digit(c: char) -> bool {

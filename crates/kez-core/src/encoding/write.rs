@@ -44,14 +44,17 @@ mod zstd {
 
     /// The compact form as the character strings of one TXT record.
     pub fn dns_txt(envelope: &Envelope) -> Result<Vec<String>, TooLarge> {
-        let mut rest = compact(envelope)?;
+        compact(envelope).map(segments)
+    }
+
+    fn segments(mut rest: String) -> Vec<String> {
         let mut segments = Vec::new();
         while rest.len() > DNS_SEGMENT_BYTES_MAX {
             let tail = rest.split_off(DNS_SEGMENT_BYTES_MAX);
             segments.push(std::mem::replace(&mut rest, tail));
         }
         segments.push(rest);
-        Ok(segments)
+        segments
     }
 
     fn write(prefix: &str, content: &str, bytes_max: usize) -> Result<String, TooLarge> {
@@ -59,5 +62,20 @@ mod zstd {
             return Err(TooLarge { bytes_max });
         }
         Ok(format!("{prefix}{}", close(content.as_bytes())))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn strings_are_filled_before_the_next_one_begins() {
+            let lengths = |length| segments("a".repeat(length)).iter().map(String::len).collect::<Vec<_>>();
+            assert_eq!(lengths(1), [1]);
+            assert_eq!(lengths(255), [255]);
+            assert_eq!(lengths(256), [255, 1]);
+            assert_eq!(lengths(510), [255, 255]);
+            assert_eq!(lengths(511), [255, 255, 1]);
+        }
     }
 }
