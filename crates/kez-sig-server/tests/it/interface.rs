@@ -41,7 +41,8 @@ async fn the_interface_describes_itself() {
         page.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'"))
     );
     assert!(!page.text().contains("<script"));
-    net.get("/openapi.css").await.expect_status(200);
+    assert!(page.text().contains(STYLE_PATH));
+    net.get(STYLE_PATH).await.expect_status(200);
     let document = document.json();
     let mut names = BTreeSet::new();
     for (path, methods) in members(&document["paths"]) {
