@@ -29,14 +29,14 @@ impl Connections {
         Self(Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+    /// `None`: the connection ended before the end of an answer.
+    async fn send(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
         let whole = async {
-            let response = self.0.request(request).await.expect("an answer");
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
-            Answer::new(parts.status, parts.headers, body)
+            let (parts, body) = self.0.request(request).await.ok()?.into_parts();
+            let body = body.collect().await.ok()?.to_bytes();
+            Some(Answer::new(parts.status, parts.headers, body))
         };
-        timeout(DEADLINE, whole).await.expect("an answer in time")
+        timeout(DEADLINE, whole).await.expect("an answer in time, or none")
     }
 }
 
@@ -85,9 +85,14 @@ impl Call {
 
     /// Sends it, and checks of the answer what every answer has to have.
     pub async fn send(self) -> Answer {
-        let answer = self.connections.send(self.request).await;
+        self.try_send().await.expect("a whole answer")
+    }
+
+    /// [`send`](Self::send) to a server that may be killed meanwhile; `None`: no whole answer came.
+    pub async fn try_send(self) -> Option<Answer> {
+        let answer = self.connections.send(self.request).await?;
         answer.expect_marks();
-        answer
+        Some(answer)
     }
 }
 
