@@ -2,6 +2,7 @@
 
 mod append;
 mod interface;
+mod kill;
 mod limits;
 mod program;
 mod read;
