@@ -321,6 +321,13 @@ fn home(error: &HomeError, message: &str) -> Failure {
         HomeError::OpenToOthers { path } => {
             other("seed_file_open_to_others").help(format!("chmod 600 '{}'", path.display()))
         }
+        HomeError::SeedFileIsLink { path, target } => other("seed_file_is_link")
+            .help(format!(
+                "put the file itself there and try again: mv '{}' '{}'",
+                target.display(),
+                path.display()
+            ))
+            .detail("target", json!(target.display().to_string())),
         HomeError::SeedFile { source, .. } => seed_file(*source, message),
         HomeError::Seen { .. } => other("seen_damaged").help(
             "delete it, if you are sure that only an accident did this:\n\

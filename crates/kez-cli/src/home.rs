@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kez_client::BaseUrl;
 use kez_core::{Fqhn, PublicKey, ServerName, Timestamp};
@@ -78,6 +78,14 @@ pub(crate) enum HomeError {
         /// The seed file.
         path: PathBuf,
     },
+    /// An identity is to be replaced that is kept elsewhere.
+    #[error("{path} is a link to {target}, and only the link would be replaced")]
+    SeedFileIsLink {
+        /// The link.
+        path: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
     /// The seed file cannot be understood.
     #[error("{path} cannot be used: {source}")]
     SeedFile {
@@ -123,16 +131,23 @@ impl Home {
     /// The identity, still closed. Refuses a file that other users can read.
     pub(crate) fn identity(&self) -> Result<SeedFile, HomeError> {
         let path = self.seed_path();
-        let bytes = disk::read(&path)?.ok_or_else(|| HomeError::NoIdentity { path: path.clone() })?;
-        if is_open_to_others(&path)? {
+        let content = disk::examine(&path)?.ok_or_else(|| HomeError::NoIdentity { path: path.clone() })?;
+        if content.is_open_to_others {
             return Err(HomeError::OpenToOthers { path });
         }
-        SeedFile::parse(&bytes).map_err(|source| HomeError::SeedFile { path, source })
+        SeedFile::parse(&content.bytes).map_err(|source| HomeError::SeedFile { path, source })
+    }
+
+    /// Fails where the seed file is a link: replacing it would leave the old secret where it points to.
+    pub(crate) fn refuse_link(&self) -> Result<(), HomeError> {
+        let path = self.seed_path();
+        // An error means that it is no link, or not there.
+        fs::read_link(&path).map_or(Ok(()), |target| Err(HomeError::SeedFileIsLink { path, target }))
     }
 
     /// Stores a first identity; refuses where one is.
     pub(crate) fn add_identity(&self, identity: &SeedFile) -> Result<(), HomeError> {
-        write_seed(self.seed_path(), identity.to_text().as_bytes())
+        write_seed(self.seed_path(), &identity.to_text())
     }
 
     /// Stores an identity in place of another, whose file is kept under a name that tells `now`.
@@ -141,9 +156,10 @@ impl Home {
         identity: &SeedFile,
         now: Timestamp,
     ) -> Result<Option<Former>, HomeError> {
+        self.refuse_link()?;
         let path = self.seed_path();
         let former = disk::read(&path)?.map(|bytes| self.keep(&bytes, now)).transpose()?;
-        disk::write(&path, identity.to_text().as_bytes())?;
+        disk::write(&path, &identity.to_text())?;
         Ok(former)
     }
 
@@ -185,19 +201,6 @@ impl Home {
 /// Writes a seed file that must not be there yet.
 fn write_seed(path: PathBuf, bytes: &[u8]) -> Result<(), HomeError> {
     if disk::write_new(&path, bytes)? { Ok(()) } else { Err(HomeError::IdentityExists { path }) }
-}
-
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> Result<bool, HomeError> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = fs::metadata(path).map_err(|source| DiskError::read(path, source))?;
-    Ok(metadata.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
-fn is_open_to_others(_: &Path) -> Result<bool, HomeError> {
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -62,10 +62,10 @@ fn show(args: &Show, home: &Home) -> Result<Shown, CliError> {
 
 /// Fails before anything is asked or made. The write itself refuses again.
 fn refuse_overwriting(storing: &Storing, home: &Home) -> Result<(), HomeError> {
-    if home.has_identity() && !storing.force {
-        return Err(HomeError::IdentityExists { path: home.seed_path() });
+    if storing.force {
+        return home.refuse_link();
     }
-    Ok(())
+    if home.has_identity() { Err(HomeError::IdentityExists { path: home.seed_path() }) } else { Ok(()) }
 }
 
 fn random_phrase(words: WordCount) -> Result<Phrase, CliError> {

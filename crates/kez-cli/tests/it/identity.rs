@@ -157,6 +157,62 @@ fn a_seed_file_that_others_can_read_is_not_used() {
 }
 
 #[test]
+fn a_pipe_or_a_directory_in_place_of_the_seed_file_is_refused_and_not_waited_for() {
+    let computer = Computer::new();
+    fs::create_dir(computer.file("")).unwrap();
+    let made =
+        std::process::Command::new("mkfifo").args(["-m", "600"]).arg(computer.file("seed.json")).status();
+    assert!(made.unwrap().success());
+    for args in ["--json identity show", "--json identity new --force"] {
+        let (code, error) = computer.kez(args).refusal(1);
+        assert_eq!(code, "io");
+        assert!(error["message"].as_str().unwrap().ends_with("it is not a regular file"), "{error}");
+    }
+    fs::remove_file(computer.file("seed.json")).unwrap();
+    fs::create_dir(computer.file("seed.json")).unwrap();
+    assert_eq!(computer.kez("--json identity show").refusal(1).0, "io");
+}
+
+#[test]
+fn a_link_in_place_of_the_seed_file_is_used_but_never_replaced() {
+    let computer = Computer::new();
+    computer.kez("identity new").exits(0);
+    let (kept, link) = (computer.path("stick.json"), computer.file("seed.json"));
+    fs::rename(&link, &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, &link).unwrap();
+    let before = fs::read(&kept).unwrap();
+    computer.kez("identity show").exits(0);
+    // Without words: nobody is asked for them in vain.
+    for args in ["--json identity restore --force", "--json identity new --force"] {
+        let (code, error) = computer.kez(args).refusal(1);
+        assert_eq!(
+            (code.as_str(), &error["target"]),
+            ("seed_file_is_link", &kept.display().to_string().into())
+        );
+    }
+    assert_eq!((fs::read(&kept).unwrap(), fs::read_link(&link).unwrap()), (before, kept));
+    assert_eq!(fs::read_dir(computer.file("")).unwrap().count(), 1, "nothing else was made");
+}
+
+#[test]
+fn what_a_killed_call_left_behind_is_removed_by_the_next_write() {
+    let computer = Computer::new();
+    fs::create_dir(computer.file("")).unwrap();
+    for name in [".kez-draft-a1B2c3", ".kez-draft-other.json", ".kez-notes"] {
+        fs::write(computer.file(name), "a secret").unwrap();
+    }
+    computer.kez("identity new").exits(0);
+    let left = fs::read_dir(computer.file("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(
+        left,
+        [".kez-draft-other.json", ".kez-notes", "seed.json"],
+        "only what is surely a draft goes"
+    );
+}
+
+#[test]
 fn a_damaged_seed_file_is_told_from_a_newer_one_and_never_replaced_unasked() {
     let computer = Computer::new();
     computer.kez("identity new").exits(0);

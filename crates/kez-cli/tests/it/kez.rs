@@ -3,10 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The longest that a call may take, however busy this machine is.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A computer with kez on it, and nothing else of kez's.
 pub(crate) struct Computer {
@@ -49,7 +53,7 @@ impl Computer {
     pub(crate) fn kez_reading(&self, args: &str, input: &str) -> Ran {
         let mut command = Command::cargo_bin("kez").unwrap();
         command.env_clear().env("KEZ_HOME", self.path("home")).envs(self.env.clone());
-        command.args(args.split_whitespace()).write_stdin(input);
+        command.args(args.split_whitespace()).write_stdin(input).timeout(DEADLINE);
         Ran(command.output().unwrap())
     }
 }
