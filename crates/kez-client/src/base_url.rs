@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use kez_core::ServerName;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Host;
@@ -43,6 +44,11 @@ impl BaseUrl {
     /// Whether the server proves its name by a certificate.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// Whether a certificate proves that the server has this name.
+    pub fn proves(&self, server: &ServerName) -> bool {
+        self.is_https() && self.host() == server.as_str()
     }
 
     /// The host without port, as it stands in the URL.
@@ -140,6 +146,13 @@ mod tests {
         assert!(exposed("http://10.0.0.7:6969"));
         assert!(!exposed("http://chat.localhost:6969"));
         assert!(!exposed("https://kez.lat"));
+    }
+
+    #[test]
+    fn a_name_is_proved_by_https_to_it() {
+        let proves = |text: &str| text.parse::<BaseUrl>().unwrap().proves(&"kez.lat".parse().unwrap());
+        assert!(proves("https://kez.lat") && proves("https://KEZ.lat:8443"));
+        assert!(!proves("http://kez.lat") && !proves("https://chat.kez.lat") && !proves("https://kez.lat."));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod base_url;
 #[cfg(test)]
 mod canned;
+mod domain;
 mod error;
 mod events;
 mod home_server;
@@ -22,6 +23,7 @@ mod transport;
 mod webfinger;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use domain::points_to;
 pub use error::{AnswerFault, ClientError, Contradiction, Problem};
 pub use events::{CHAIN_BYTES_MAX, Events, LINE_BYTES_MAX, Line};
 pub use home_server::{HomeServer, Registered, RegistrationPolicy, ServerInfo};

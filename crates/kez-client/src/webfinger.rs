@@ -25,7 +25,7 @@ pub async fn discover(address: &Fqhn) -> Result<Option<Discovered>, ClientError>
 
 /// `https://<server>/`. Not every DNS name is the host of a URL: `xn--a.lat` is no valid international name. The
 /// host must come out as it went in.
-fn home_of(server: &ServerName) -> Result<Url, ClientError> {
+pub(crate) fn home_of(server: &ServerName) -> Result<Url, ClientError> {
     Url::parse(&format!("https://{server}/"))
         .ok()
         .filter(|url| url.host_str() == Some(server.as_str()))
