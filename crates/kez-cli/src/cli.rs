@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kez_client::{BaseUrl, SigUrl};
-use kez_core::{BadHandle, Fqhn, Handle, PublicKey, WordCount};
+use kez_core::{BadHandle, Fqhn, Handle, PublicKey, ServerName, WordCount};
 
 pub(crate) use self::claim::{Claim, ClaimFormat, Create as CreateClaim};
 pub(crate) use self::sigchain::{ChainFormat, Publishing, Sigchain, Verify as VerifyChain};
@@ -22,10 +22,10 @@ use crate::output::Output;
 
 const AFTER_HELP: &str = "\
 First steps:
-  kez identity new                              make an identity and note its recovery phrase
-  kez register alice --server https://kez.lat   take a handle on a home server
-  kez whois bob@example.org                     find somebody, on any home server
-  kez sigchain add github:alice --publish       let everybody see what else is yours
+  kez identity new                          make an identity and note its recovery phrase
+  kez register alice --server <address>     take a handle on a home server
+  kez whois bob@example.org                 find somebody, on any home server
+  kez sigchain add github:alice --publish   let everybody see what else is yours
 
 Environment:
   KEZ_HOME              where kez keeps its files
@@ -164,12 +164,15 @@ impl From<Words> for WordCount {
 ///
 /// Signs "this handle is mine" with your identity and sends it. The home server is remembered, so that other commands
 /// need no --server. Sending the same wish twice does no harm.
+///
+/// Signs only for a server that has the name it gives itself: by its https address, or because the domain points to it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  kez register alice --server https://kez.lat
   kez register alice --server localhost:6969
-  kez register alice --server https://kez.lat --invite-file invite.txt
+  kez register alice --server https://example.org
+  kez register alice --server https://example.org --invite-file invite.txt
+  kez register alice --server http://192.168.1.7:6969 --as example.org
 
 Without --invite-file, an invite is taken from KEZ_INVITE, or asked for when the
 server wants one.")]
@@ -180,6 +183,9 @@ pub(crate) struct Register {
     /// Where the home server is reached [default: the one you used last]
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<BaseUrl>,
+    /// The name behind the @ that this server really has [default: what its domain confirms]
+    #[arg(long = "as", value_name = "NAME", value_parser = server_name)]
+    pub(crate) vouched: Option<ServerName>,
     /// A file with your invite, where the server asks for one
     #[arg(long, value_name = "FILE")]
     pub(crate) invite_file: Option<PathBuf>,
@@ -288,11 +294,15 @@ pub(crate) fn who(text: &str) -> Result<Who, String> {
     match text.trim_start_matches('@').split_once('@') {
         None => handle(text.trim_start_matches('@')).map(Who::Handle),
         Some((name, server)) => {
-            // DNS names are compared without case (RFC 4343).
-            let server = server.to_ascii_lowercase().parse().map_err(|error| format!("{server}: {error}"))?;
+            let server = server_name(server)?;
             Ok(Who::Address(Fqhn::new(handle(name)?, server)))
         }
     }
+}
+
+/// DNS names are compared without case (RFC 4343).
+fn server_name(text: &str) -> Result<ServerName, String> {
+    text.to_ascii_lowercase().parse().map_err(|error| format!("{text}: {error}"))
 }
 
 #[cfg(test)]
@@ -331,7 +341,7 @@ mod tests {
         value_flags(&Cli::command(), &mut names);
         names.sort();
         names.dedup();
-        assert_eq!(names, ["expires", "format", "invite-file", "server", "sig-server", "words"]);
+        assert_eq!(names, ["as", "expires", "format", "invite-file", "server", "sig-server", "words"]);
     }
 
     fn value_flags(command: &clap::Command, names: &mut Vec<String>) {

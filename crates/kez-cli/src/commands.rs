@@ -6,6 +6,7 @@ mod follow;
 mod identity;
 mod register;
 mod retry;
+mod server_identity;
 mod sigchain;
 mod verify;
 mod whois;

@@ -43,6 +43,33 @@ pub(crate) enum CliError {
     /// No home server is remembered, and none was named.
     #[error("which home server? kez does not know one yet")]
     NoServer,
+    /// The user said that the server has another name than it says itself.
+    #[error("{url} says that it is {server}, not {vouched}")]
+    OtherServer {
+        /// Where it is reached.
+        url: String,
+        /// What it calls itself.
+        server: ServerName,
+        /// What the user called it.
+        vouched: ServerName,
+    },
+    /// The domain that a server claims to be names another one.
+    #[error("{url} says that it is {server}, but https://{server} does not name it as its home server")]
+    ServerDenied {
+        /// Where it is reached.
+        url: String,
+        /// What it calls itself.
+        server: ServerName,
+    },
+    /// The domain that a server claims to be cannot be asked.
+    #[error("{url} says that it is {server}, but {source}")]
+    ServerUnproven {
+        /// Where it is reached.
+        url: String,
+        /// What it calls itself.
+        server: ServerName,
+        source: ClientError,
+    },
     /// Nobody holds the handle or key.
     #[error("{}", nobody(.who, .place))]
     NotFound {
@@ -251,9 +278,18 @@ impl From<CliError> for Failure {
                 .help(format!("use {held}, or make a second identity: KEZ_HOME=~/kez-two kez identity new"))
                 .detail("held", json!(held)),
             CliError::NoServer => Self::new(Exit::Usage, "no_server", message).help(
-                "name it with --server, for example --server https://kez.lat\n\
+                "name it with --server, for example --server http://127.0.0.1:6969 for one on this machine\n\
                  (kez register remembers it for later)",
             ),
+            CliError::OtherServer { server, .. } => {
+                server_identity(server, message).help("do not register there, unless you mistyped the name")
+            }
+            CliError::ServerDenied { server, .. } | CliError::ServerUnproven { server, .. } => {
+                server_identity(server, message).help(format!(
+                    "it could take a handle on {server} in your name: register at https://{server} itself,\n\
+                     or, if you know that this server really is {server}, add --as {server}"
+                ))
+            }
             CliError::NotFound { who, .. } => Self::new(Exit::NotFound, "not_found", message)
                 .help(if who.contains('@') {
                     "check the spelling, also behind the @"
@@ -375,6 +411,11 @@ fn ask(error: &AskError, message: &str) -> Failure {
             .help("write it to a file only you can read, and set KEZ_PASSPHRASE_FILE to its name"),
         AskError::BadInvite(_) => other("bad_invite").help("copy the invite again, the whole line"),
     }
+}
+
+/// A server that may not be what it calls itself.
+fn server_identity(server: &ServerName, message: String) -> Failure {
+    Failure::new(Exit::Verification, "server_identity", message).detail("server", json!(server))
 }
 
 /// What to do about a server whose answers contradict themselves.

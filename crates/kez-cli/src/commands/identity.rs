@@ -155,9 +155,15 @@ impl Report for Made {
         page.line(format_args!("\nWrite these {} words on paper now, in this order.", self.words));
         page.push(WHAT_WORDS_ARE);
         push_kept(page, &self.stored);
-        page.push("\nNext, take a handle on a home server:\n  kez register alice --server https://kez.lat\n");
+        page.push(HOW_TO_REGISTER);
     }
 }
+
+const HOW_TO_REGISTER: &str = "
+Next, take a handle on a home server:
+  kez register alice --server <address of a home server>
+for example http://127.0.0.1:6969 for one on this machine.
+";
 
 /// The least that somebody must know about a recovery phrase.
 const WHAT_WORDS_ARE: &str = "
@@ -178,7 +184,9 @@ impl Report for Shown {
     fn print(&self, page: &mut Page) {
         match &self.address {
             Some(address) => page.field("address", page.bold(address)),
-            None => page.field("address", "none yet (kez register alice --server https://kez.lat)"),
+            None => {
+                page.field("address", "none yet (kez register alice --server <address of a home server>)");
+            }
         }
         page.field("public key", self.primary);
         page.field("kept in", &self.seed_file);

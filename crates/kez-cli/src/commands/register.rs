@@ -4,6 +4,7 @@ use kez_client::{ClientError, HomeServer, Invite, Problem, Registered, Registrat
 use kez_core::{Envelope, EnvelopeError, Fqhn, Record, Registration, Seed, Timestamp, Verified};
 use serde::Serialize;
 
+use super::server_identity::{self, ServerIdentity};
 use super::{Chosen, choose, open, retry};
 use crate::ask;
 use crate::cli::Register;
@@ -20,6 +21,7 @@ pub(super) async fn run(args: Register, home: &Home, output: &Output) -> Result<
     let identity = home.identity()?;
     let given_invite = ask::given_invite(args.invite_file.as_deref())?;
     let chosen = choose(args.server, home, output).await?;
+    let server_identity = server_identity::establish(&chosen, args.vouched.as_ref()).await?;
     let seed = open(&identity, home)?.seed();
     let invite = invite(given_invite, chosen.info.registration)?;
 
@@ -32,7 +34,7 @@ pub(super) async fn run(args: Register, home: &Home, output: &Output) -> Result<
     if let Err(error) = remember(&registered.record, &chosen, home) {
         output.warn("not_remembered", &format!("{error}; name the server again next time"));
     }
-    output.report(&Accepted::new(registered, &chosen))
+    output.report(&Accepted::new(registered, &chosen, server_identity))
 }
 
 /// The invite that was handed over, else one that is asked for where the server wants it.
@@ -108,15 +110,17 @@ struct Accepted {
     address: Fqhn,
     already: bool,
     server_url: String,
+    server_identity: ServerIdentity,
     record: Record,
 }
 
 impl Accepted {
-    fn new(registered: Registered, chosen: &Chosen) -> Self {
+    fn new(registered: Registered, chosen: &Chosen, server_identity: ServerIdentity) -> Self {
         Self {
             address: registered.record.fqhn.clone(),
             already: registered.already,
             server_url: chosen.home_server.url().to_string(),
+            server_identity,
             record: registered.record,
         }
     }
@@ -130,8 +134,26 @@ impl Report for Accepted {
         } else {
             page.line(format_args!("Welcome! You are {address}.\n"));
         }
-        page.line(format_args!("Others find you with\n  kez whois {}\n", self.address));
+        self.print_reach(page);
         page.line(format_args!("kez asks {} from now on, unless --server names another.", self.server_url));
+    }
+}
+
+impl Accepted {
+    /// Who can look the person up, as far as is known.
+    fn print_reach(&self, page: &mut Page) {
+        let Self { address, server_url, .. } = self;
+        match self.server_identity {
+            ServerIdentity::ThisMachine => page.line(format_args!(
+                "Only this machine reaches {server_url}. On it, you are found with\n  kez whois {}\n",
+                address.handle()
+            )),
+            ServerIdentity::User => page.line(format_args!(
+                "Others find you with\n  kez whois {} --server {server_url}\n",
+                address.handle()
+            )),
+            _ => page.line(format_args!("Others find you with\n  kez whois {address}\n")),
+        }
     }
 }
 

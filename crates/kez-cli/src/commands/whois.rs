@@ -177,7 +177,7 @@ enum Gap {
 impl Found {
     fn by_home_server(record: Record, server: &HomeServer, asked: Check) -> Self {
         let (mut checked, mut not_checked) = (vec![asked], Vec::new());
-        if server.url().is_https() && server.url().host() == record.fqhn.server().as_str() {
+        if server.url().proves(record.fqhn.server()) {
             checked.push(Check::Https);
         } else {
             not_checked.push(Gap::ServerIdentity);

@@ -213,6 +213,16 @@ fn what_a_killed_call_left_behind_is_removed_by_the_next_write() {
 }
 
 #[test]
+fn a_newcomer_is_sent_to_nobodys_server_in_particular() {
+    let computer = Computer::new();
+    for args in ["identity new", "identity show"] {
+        let text = computer.kez(args).exits(0).out();
+        assert!(text.contains("kez register alice --server"), "{text}");
+        assert!(text.contains("<address of a home server>") && !text.contains("kez.lat"), "{text}");
+    }
+}
+
+#[test]
 fn a_damaged_seed_file_is_told_from_a_newer_one_and_never_replaced_unasked() {
     let computer = Computer::new();
     computer.kez("identity new").exits(0);

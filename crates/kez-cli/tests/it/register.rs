@@ -34,6 +34,63 @@ async fn the_text_welcomes_by_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_this_machine_is_not_said_to_be_found_from_others() {
+    let net = server().await;
+    let alice = computer_of(&net, "alice");
+    let text = alice.kez(&format!("register alice --server {}", net.url())).exits(0).out();
+    assert!(text.contains(&format!("Only this machine reaches {}", net.url())), "{text}");
+    assert!(!text.contains("Others find you") && !text.contains("whois alice@kez.lat"), "{text}");
+    assert_eq!(alice.register("alice", &net).json()["server_identity"], "this_machine");
+}
+
+/// Who runs a relay could otherwise have people bind their keys on any server it passes them on to.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_for_a_server_that_its_name_does_not_point_to() {
+    let (net, at) = elsewhere().await;
+    let alice = computer_of(&net, "alice").with_passphrase("nobody is asked for this");
+    let register = format!("--json register alice --server {at}");
+    let (code, error) = alice.kez(&register).refusal(5);
+    assert_eq!((code.as_str(), &error["server"]), ("server_identity", &json!("kez.invalid")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("{at} says that it is kez.invalid")), "{message}");
+    assert!(error["help"].as_str().unwrap().contains("--as kez.invalid"), "{error}");
+    assert_eq!(net.check_registry().await.accounts.len(), 0);
+    assert!(!alice.file("config.json").exists(), "such a server is not remembered");
+
+    let (code, error) = alice.kez(&format!("{register} --as kez.lat")).refusal(5);
+    assert_eq!(code, "server_identity", "the user knows another name: {error}");
+    assert_eq!(net.check_registry().await.accounts.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_user_may_vouch_for_the_name_of_a_server() {
+    let (net, at) = elsewhere().await;
+    let alice = computer_of(&net, "alice");
+    let registered = alice.kez(&format!("--json register alice --server {at} --as kez.invalid")).json();
+    assert_eq!(registered["address"], "alice@kez.invalid");
+    assert_eq!(registered["server_identity"], "user");
+    let text = alice.kez("register alice --as kez.invalid").exits(0).out();
+    assert!(text.contains(&format!("kez whois alice --server {at}")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_the_user_gives_is_the_servers_own_also_on_this_machine() {
+    let net = server().await;
+    let alice = computer_of(&net, "alice");
+    let register = format!("--json register alice --server {}", net.url());
+    assert_eq!(alice.kez(&format!("{register} --as example.org")).refusal(5).0, "server_identity");
+    assert_eq!(alice.kez(&format!("{register} --as kez.lat")).json()["address"], "alice@kez.lat");
+}
+
+/// A server by a name that never resolves (RFC 6761 section 6.4), and a URL of it that is not a loopback address:
+/// Linux connects 0.0.0.0 to this machine.
+async fn elsewhere() -> (Net, String) {
+    let net = server_with(|setup| setup.args.server = "kez.invalid".parse().unwrap()).await;
+    let at = format!("http://0.0.0.0:{}", net.addr().port());
+    (net, at)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn taking_ones_own_handle_again_is_no_error() {
     let net = server().await;
     let alice = computer_of(&net, "alice");
