@@ -131,7 +131,11 @@ fn spoilt(own: &[u8], other: &[u8], members: &[&str], chance: &mut Chance) -> Ve
             3 => drop(bytes.drain(at..end)),
             4 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
             5 => drop(bytes.splice(at..at, bytes[at..end].repeat(chance.below(400)))),
-            6 => drop(bytes.splice(at..at, chance.one_of(PIECES).bytes())),
+            6 => {
+                let piece = chance.one_of(PIECES);
+                let at = if piece.ends_with(',') { first_member(&bytes, chance) } else { at };
+                bytes.splice(at..at, piece.bytes());
+            }
             7 => drop(bytes.splice(at..end, (0..4).map(|_| chance.byte()).collect::<Vec<_>>())),
             8 => swap_member(&mut bytes, other, chance.one_of::<&str>(members)),
             _ => {
@@ -142,6 +146,12 @@ fn spoilt(own: &[u8], other: &[u8], members: &[&str], chance: &mut Chance) -> Ve
         }
     }
     bytes
+}
+
+/// Where the first member of one of the objects begins: a whole member there leaves it JSON.
+fn first_member(bytes: &[u8], chance: &mut Chance) -> usize {
+    let objects: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'{').collect();
+    if objects.is_empty() { 0 } else { chance.one_of(&objects) + 1 }
 }
 
 /// Gives one member the value it has in the other's envelope.
