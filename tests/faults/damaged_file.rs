@@ -4,7 +4,6 @@ use std::path::Path;
 
 use kez_core::PublicKey;
 use kez_testkit::process::ServerProcess;
-use rusqlite::Connection as Database;
 
 use crate::form::{Chance, count};
 use crate::http::{Connection, get, register};
@@ -53,12 +52,10 @@ async fn a_damaged_key_is_found_out() {
     let people = People::new("key");
     let everybody = fill(dir.path(), &people).await;
     let victim = &everybody[PEOPLE / 2];
-    // A page that was split keeps stale copies of its rows, whose damage nobody has to notice.
-    Database::open(database(dir.path())).unwrap().execute_batch("VACUUM").unwrap();
     let whole = std::fs::read(database(dir.path())).unwrap();
     let key = victim.primary.as_bytes();
     let places: Vec<_> = (0..whole.len() - 32).filter(|at| whole[*at..].starts_with(key)).collect();
-    assert!(places.len() >= 2, "in the table and in its index");
+    let mut noticed = 0;
     for at in places {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = whole.clone();
@@ -70,9 +67,11 @@ async fn a_damaged_key_is_found_out() {
         assert!([404, 503].contains(&by_false_key.status), "{by_false_key:?}");
         let mut tally = Tally::default();
         serve(server, &everybody, &mut tally).await;
-        assert!(tally.unavailable + tally.missing > 0, "the damage is noticed: {tally:?}");
         assert!(tally.found >= 2 * (everybody.len() - 1), "the others are found: {tally:?}");
+        noticed += usize::from(tally.unavailable + tally.missing > 0);
     }
+    // In the table and in its index. A page that was split may keep a stale copy, of which nobody reads anything.
+    assert!(noticed >= 2, "damage is noticed in {noticed} places");
 }
 
 async fn fill(dir: &Path, people: &People) -> Vec<Person> {
