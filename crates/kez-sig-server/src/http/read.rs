@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use kez_serve::client_addr::Client;
@@ -47,14 +48,17 @@ pub(crate) async fn read(
     chains.admit_read(client)?;
     let chain = chain(path)?;
     let since = since(query.as_deref().unwrap_or_default())?;
-    let reading = chains.store.read(&chain, since).await?.ok_or(ApiError::NotFound)?;
+    let mut reading = chains.store.read(&chain, since).await?.ok_or(ApiError::NotFound)?;
+    // Before the answer begins, so that a chain of which nothing can be read is answered 503.
+    let first = reading.lines.try_next().await?;
     let head = reading.head;
-    Ok(fresh(&headers, &head, || lines(reading)))
+    Ok(fresh(&headers, &head, || lines(first, reading)))
 }
 
-fn lines(reading: Reading) -> Response {
+fn lines(first: Option<Bytes>, reading: Reading) -> Response {
+    let first = stream::iter(first.map(Ok));
     // The answer has begun, so all that can be done is to break it off; the client sees that it is not whole.
-    let pieces = reading.lines.inspect_err(|error| {
+    let pieces = first.chain(reading.lines).inspect_err(|error| {
         tracing::error!(error = %problem::chain(error), "a sigchain could not be read to its end");
     });
     let mut response = Body::from_stream(pieces).into_response();
