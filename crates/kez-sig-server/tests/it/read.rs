@@ -154,3 +154,17 @@ fn resident_kib() -> usize {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
+
+/// What cannot be read at all is not begun: its reader is told so in words.
+#[tokio::test]
+async fn a_chain_with_a_gap_at_its_beginning_is_503() {
+    let net = SigNet::start().await;
+    let mut alice = net.writer("alice");
+    for n in 0..3 {
+        net.append(&alice.path(), alice.add(&subject(n))).await.expect_status(201);
+    }
+    let db = rusqlite::Connection::open(net.args().db).expect("the file opens");
+    let deleted = db.execute("DELETE FROM events WHERE place = (SELECT min(place) FROM events)", []);
+    assert_eq!(deleted.expect("the file is writable"), 1);
+    net.get(&alice.path()).await.expect_problem(503, "storage_unavailable");
+}
