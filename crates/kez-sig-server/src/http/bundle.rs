@@ -50,13 +50,13 @@ pub(crate) async fn bundle(
     chains.admit_bundle(client)?;
     let reading = chains.store.read(&chain(path)?, None).await?.ok_or(ApiError::NotFound)?;
     let head = reading.head;
-    if kez_serve::etag::is_known(&headers, &super::etag(&head)) {
-        return Ok(fresh(&headers, &head, Response::default));
-    }
-    let _place = chains.bundle_place().ok_or(StoreError::Busy)?;
-    let text = bundled(reading).await?;
-    let media = [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
-    Ok(fresh(&headers, &head, || (media, text).into_response()))
+    fresh(&headers, &head, async {
+        let _place = chains.bundle_place().ok_or(StoreError::Busy)?;
+        let text = bundled(reading).await?;
+        let media = [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
+        Ok((media, text).into_response())
+    })
+    .await
 }
 
 async fn bundled(reading: Reading) -> Result<String, ApiError> {

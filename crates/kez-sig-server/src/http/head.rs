@@ -57,5 +57,5 @@ pub(crate) async fn head(
     chains.admit_read(client)?;
     let head = chains.store.head(&chain(path)?).await?.ok_or(ApiError::NotFound)?;
     let body = HeadBody { seq: head.seq, hash: head.hash, count: head.seq + 1 };
-    Ok(fresh(&headers, &head, || Json(body).into_response()))
+    fresh(&headers, &head, async { Ok(Json(body).into_response()) }).await
 }

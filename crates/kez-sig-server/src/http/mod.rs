@@ -27,20 +27,19 @@ fn chain(path: ChainPath) -> Result<PrimaryKey, ApiError> {
     format!("{system}:{id}").parse().map_err(|_| ApiError::BadKey)
 }
 
-/// The entity tag of everything that is right as long as a chain has this end.
-fn etag(head: &Head) -> String {
-    format!("\"{}\"", head.hash)
-}
-
-/// An answer that is right as long as the chain has this end, or 304 when the client has it.
-fn fresh(request: &HeaderMap, head: &Head, answer: impl FnOnce() -> Response) -> Response {
-    let etag = etag(head);
+/// An answer that is right as long as the chain has this end, or 304 when the client has it: then `answer` is not made.
+async fn fresh(
+    request: &HeaderMap,
+    head: &Head,
+    answer: impl Future<Output = Result<Response, ApiError>>,
+) -> Result<Response, ApiError> {
+    let etag = format!("\"{}\"", head.hash);
     let is_known = kez_serve::etag::is_known(request, &etag);
-    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { answer() };
+    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { answer.await? };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(etag) = HeaderValue::from_maybe_shared(etag) {
         headers.insert(ETAG, etag);
     }
-    response
+    Ok(response)
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -48,15 +47,14 @@ pub(crate) async fn read(
     chains.admit_read(client)?;
     let chain = chain(path)?;
     let since = since(query.as_deref().unwrap_or_default())?;
-    let mut reading = chains.store.read(&chain, since).await?.ok_or(ApiError::NotFound)?;
-    // Before the answer begins, so that a chain of which nothing can be read is answered 503.
-    let first = reading.lines.try_next().await?;
+    let reading = chains.store.read(&chain, since).await?.ok_or(ApiError::NotFound)?;
     let head = reading.head;
-    Ok(fresh(&headers, &head, || lines(first, reading)))
+    fresh(&headers, &head, lines(reading)).await
 }
 
-fn lines(first: Option<Bytes>, reading: Reading) -> Response {
-    let first = stream::iter(first.map(Ok));
+async fn lines(mut reading: Reading) -> Result<Response, ApiError> {
+    // Before the answer begins, so that a chain of which nothing can be read is answered 503.
+    let first = stream::iter(reading.lines.try_next().await?.map(Ok));
     // The answer has begun, so all that can be done is to break it off; the client sees that it is not whole.
     let pieces = first.chain(reading.lines).inspect_err(|error| {
         tracing::error!(error = %problem::chain(error), "a sigchain could not be read to its end");
@@ -67,7 +65,7 @@ fn lines(first: Option<Bytes>, reading: Reading) -> Response {
     if let Some(bytes) = reading.bytes {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
     }
-    response
+    Ok(response)
 }
 
 /// The position after which reading begins; `None`: at the first event. Other parameters are ignored.
