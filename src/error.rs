@@ -54,20 +54,11 @@ pub(crate) enum ApiError {
     /// NATS is not part of this server's configuration.
     #[error("this server runs without NATS")]
     NatsNotConfigured,
-    /// Already a problem: refused while the request was read.
-    #[error("refused while reading the request")]
-    Problem(Problem),
 }
 
 impl From<kez_core::json::Malformed> for ApiError {
     fn from(error: kez_core::json::Malformed) -> Self {
         Self::Envelope(error.into())
-    }
-}
-
-impl From<Problem> for ApiError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
     }
 }
 
@@ -124,6 +115,5 @@ fn problem(error: ApiError) -> Problem {
         ApiError::NatsNotConfigured => {
             refused(StatusCode::NOT_IMPLEMENTED, "nats_not_configured", "NATS is not configured")
         }
-        ApiError::Problem(problem) => problem,
     }
 }
