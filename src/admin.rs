@@ -8,7 +8,7 @@ use kez_serve::rng::Rng;
 
 use crate::config::{InviteCommand, ServeArgs};
 use crate::invite::{Invite, InviteToken};
-use crate::store::{INVITES_MAX, SqliteStore, Store, StoreError};
+use crate::store::{INVITES_MAX, Registry as _, SqliteStore, Store as _, StoreError};
 
 /// Seconds in a day.
 const DAY_S: i64 = 86_400;

@@ -1,65 +1,24 @@
-//! The SQLite engine.
-
-use std::fmt;
-use std::path::Path;
+//! Handles, registrations, invites.
 
 use async_trait::async_trait;
-use kez_core::{Handle, PublicKey, ServerName, Timestamp};
-use kez_serve::sqlite::{Database, JobError, Migration, OpenError, Options};
+use kez_core::{Handle, PublicKey, Timestamp};
+use kez_serve::sqlite::JobError;
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Store, StoreError, StoreHealth};
+use super::{SqliteStore, damaged, read_time};
 use crate::invite::{Invite, InviteHash};
 use crate::registration::Accepted;
-
-/// Never edited after a release; a change is a new file.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "registry", sql: include_str!("migrations/0001_registry.sql") }];
-
-/// A [`Store`] in one SQLite file.
-pub struct SqliteStore {
-    database: Database,
-}
+use crate::store::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry, StoreError};
 
 const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at, checksum FROM handles
     WHERE handle = ?1 AND primary_key IS NOT NULL";
 const ACCOUNT_BY_PRIMARY: &str =
     "SELECT handle, primary_key, registered_at, checksum FROM handles WHERE primary_key = ?1";
 
-/// Marks our files (`PRAGMA application_id`).
-const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
-
-impl SqliteStore {
-    /// Opens or makes the file as the one server on it.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Database::open(path, MIGRATIONS, options()).map(|database| Self { database })
-    }
-
-    /// Opens the file for a short command, beside a server that may be running on it.
-    pub fn open_beside(path: &Path) -> Result<Self, OpenError> {
-        Database::open_beside(path, MIGRATIONS, options()).map(|database| Self { database })
-    }
-}
-
-fn options() -> Options {
-    Options { application_id: APPLICATION_ID, ..Options::default() }
-}
-
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").finish_non_exhaustive()
-    }
-}
-
 #[async_trait]
-impl Store for SqliteStore {
-    async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError> {
-        let server = server.clone();
-        unrefused(self.database.write(move |db| Ok(claim(db, &server)?)).await)
-    }
-
+impl Registry for SqliteStore {
     async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError> {
         Ok(self.database.read(|db| account(db, ACCOUNT_BY_HANDLE, handle.as_str()))?)
     }
@@ -107,21 +66,6 @@ impl Store for SqliteStore {
     ) -> Result<Vec<(Account, String)>, StoreError> {
         Ok(self.database.read(|db| evidence(db, after, limit))?)
     }
-
-    fn health(&self) -> StoreHealth {
-        self.database.health().into()
-    }
-
-    async fn close(&self) {
-        self.database.clone().close().await;
-    }
-}
-
-fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
-    db.execute("INSERT INTO home (one, server) VALUES (1, ?1) ON CONFLICT DO NOTHING", [server.as_str()])?;
-    db.query_row("SELECT server FROM home", [], |row| {
-        row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))
-    })
 }
 
 fn register(db: &Connection, wanted: &Accepted) -> Result<Registered, JobError<RegisterRefusal>> {
@@ -223,15 +167,6 @@ fn checksum(account: &Account) -> i64 {
     digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
-fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_unix(row.get(column)?, 0).ok_or_else(|| damaged(column, kez_core::BadTimestamp))
-}
-
-/// A value that this program cannot have written.
-fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-}
-
 fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
     let handle = handle.as_str();
     db.execute(
@@ -297,19 +232,13 @@ fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::wanted;
     use super::*;
-
-    fn open() -> (SqliteStore, tempfile::TempDir) {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        (SqliteStore::open(&dir.path().join("store.db")).expect("a fresh file"), dir)
-    }
-
-    super::super::conformance::store_conformance!(open());
+    use crate::store::conformance::registry::wanted;
 
     #[tokio::test]
     async fn a_damaged_row_is_not_shown() {
-        let (store, _keep) = open();
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("store.db")).unwrap();
         let alice = wanted("alice", "alice");
         store.register(alice.clone()).await.unwrap().unwrap();
         let damage = "UPDATE handles SET primary_key = zeroblob(32)";

@@ -1,41 +1,10 @@
-//! What every engine of [`Store`] has to pass. Each case gets a fresh, empty store.
+//! Handles, registrations, invites.
 
 use kez_core::{Envelope, Handle, PublicKey, Registration, Seed, Timestamp};
 
-use super::{Past, RegisterRefusal, Registered, Store};
 use crate::invite::InviteHash;
 use crate::registration::Accepted;
-
-/// Makes one test of each case; `$open` gives a fresh store and what keeps it alive.
-macro_rules! store_conformance {
-    ($open:expr) => {
-        $crate::store::conformance::store_conformance!(
-            $open;
-            a_store_is_the_home_of_the_first_name_that_claims_it,
-            a_registration_is_found_by_handle_and_by_key,
-            a_repeated_registration_gives_no_second_row,
-            a_handle_a_key_and_a_look_alike_are_each_refused,
-            a_refused_registration_leaves_nothing_behind,
-            a_given_up_handle_is_gone_and_stays_reserved,
-            an_invite_admits_as_many_as_it_says,
-            a_refused_registration_does_not_use_up_its_invite,
-            an_expired_or_revoked_invite_admits_nobody,
-            one_handle_wanted_by_many_at_once_goes_to_one,
-            evidence_is_paged_by_handle,
-        );
-    };
-    ($open:expr; $($case:ident),+ $(,)?) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let (store, _keep) = $open;
-                $crate::store::conformance::$case(std::sync::Arc::new(store)).await;
-            }
-        )+
-    };
-}
-
-pub(super) use store_conformance;
+use crate::store::{Past, RegisterRefusal, Registered, Store};
 
 type Shared<S> = std::sync::Arc<S>;
 
@@ -60,7 +29,7 @@ fn seed(name: &str) -> Seed {
     Seed::from_bytes(bytes)
 }
 
-pub(super) fn wanted(handle: &str, owner: &str) -> Accepted {
+pub(in crate::store) fn wanted(handle: &str, owner: &str) -> Accepted {
     let document = Registration { handle: handle.into(), server: "kez.lat".into() };
     let envelope = Envelope::sign(&document, &seed(owner), now()).expect("plain text");
     let envelope = envelope.verify::<Registration>().expect("just signed");
@@ -86,13 +55,15 @@ async fn count(store: &impl Store) -> usize {
     store.evidence(None, 1_000).await.expect("the store works").len()
 }
 
-pub(super) async fn a_store_is_the_home_of_the_first_name_that_claims_it(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_store_is_the_home_of_the_first_name_that_claims_it(
+    store: Shared<impl Store>,
+) {
     for name in ["kez.lat", "example.org", "kez.lat"] {
         assert_eq!(store.claim(&name.parse().unwrap()).await.unwrap().as_str(), "kez.lat");
     }
 }
 
-pub(super) async fn a_registration_is_found_by_handle_and_by_key(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_registration_is_found_by_handle_and_by_key(store: Shared<impl Store>) {
     let Ok(Registered::New(alice)) = register(&*store, wanted("alice", "alice")).await else {
         panic!("refused")
     };
@@ -103,7 +74,7 @@ pub(super) async fn a_registration_is_found_by_handle_and_by_key(store: Shared<i
     assert_eq!(store.by_primary(&key("bob")).await.unwrap(), None);
 }
 
-pub(super) async fn a_repeated_registration_gives_no_second_row(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_repeated_registration_gives_no_second_row(store: Shared<impl Store>) {
     let first = wanted("alice", "alice");
     let Ok(Registered::New(alice)) = register(&*store, first.clone()).await else { panic!("refused") };
     let later = Accepted { at: time(60), ..first.clone() };
@@ -113,7 +84,7 @@ pub(super) async fn a_repeated_registration_gives_no_second_row(store: Shared<im
     assert_eq!(count(&*store).await, 1);
 }
 
-pub(super) async fn a_handle_a_key_and_a_look_alike_are_each_refused(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_handle_a_key_and_a_look_alike_are_each_refused(store: Shared<impl Store>) {
     register(&*store, wanted("corn-field", "alice")).await.unwrap();
     let refusal = async |handle, owner| register(&*store, wanted(handle, owner)).await.unwrap_err();
     assert_eq!(refusal("corn-field", "bob").await, RegisterRefusal::HandleTaken);
@@ -122,7 +93,7 @@ pub(super) async fn a_handle_a_key_and_a_look_alike_are_each_refused(store: Shar
     assert_eq!(refusal("corn_field", "alice").await, RegisterRefusal::KeyTaken);
 }
 
-pub(super) async fn a_refused_registration_leaves_nothing_behind(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_refused_registration_leaves_nothing_behind(store: Shared<impl Store>) {
     register(&*store, wanted("alice", "alice")).await.unwrap();
     let refused = wanted("alice", "bob");
     register(&*store, refused.clone()).await.unwrap_err();
@@ -131,7 +102,7 @@ pub(super) async fn a_refused_registration_leaves_nothing_behind(store: Shared<i
     assert_eq!(count(&*store).await, 1);
 }
 
-pub(super) async fn a_given_up_handle_is_gone_and_stays_reserved(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_given_up_handle_is_gone_and_stays_reserved(store: Shared<impl Store>) {
     let first = wanted("alice", "alice");
     register(&*store, first.clone()).await.unwrap();
     assert!(store.give_up(&handle("alice")).await.unwrap());
@@ -146,7 +117,7 @@ pub(super) async fn a_given_up_handle_is_gone_and_stays_reserved(store: Shared<i
     assert!(matches!(register(&*store, wanted("alison", "alice")).await, Ok(Registered::New(_))));
 }
 
-pub(super) async fn an_invite_admits_as_many_as_it_says(store: Shared<impl Store>) {
+pub(in crate::store) async fn an_invite_admits_as_many_as_it_says(store: Shared<impl Store>) {
     let hash = InviteHash([7; 32]);
     let id = store.create_invite(hash, 2, time(60), now()).await.unwrap().unwrap();
     let with_invite = |name| Accepted { invite: Some(hash), ..wanted(name, name) };
@@ -162,7 +133,7 @@ pub(super) async fn an_invite_admits_as_many_as_it_says(store: Shared<impl Store
     assert!(matches!(register(&*store, with_invite("bob")).await, Ok(Registered::Before(_))));
 }
 
-pub(super) async fn a_refused_registration_does_not_use_up_its_invite(store: Shared<impl Store>) {
+pub(in crate::store) async fn a_refused_registration_does_not_use_up_its_invite(store: Shared<impl Store>) {
     let hash = InviteHash([7; 32]);
     store.create_invite(hash, 1, time(60), now()).await.unwrap();
     register(&*store, wanted("alice", "alice")).await.unwrap();
@@ -172,7 +143,7 @@ pub(super) async fn a_refused_registration_does_not_use_up_its_invite(store: Sha
     assert!(register(&*store, free).await.is_ok());
 }
 
-pub(super) async fn an_expired_or_revoked_invite_admits_nobody(store: Shared<impl Store>) {
+pub(in crate::store) async fn an_expired_or_revoked_invite_admits_nobody(store: Shared<impl Store>) {
     let (old, revoked) = (InviteHash([1; 32]), InviteHash([2; 32]));
     store.create_invite(old, 1, time(0), time(-1)).await.unwrap();
     let id = store.create_invite(revoked, 1, time(60), time(-1)).await.unwrap().unwrap();
@@ -185,7 +156,7 @@ pub(super) async fn an_expired_or_revoked_invite_admits_nobody(store: Shared<imp
     assert_eq!(store.invites(now()).await.unwrap(), []);
 }
 
-pub(super) async fn one_handle_wanted_by_many_at_once_goes_to_one(store: Shared<impl Store>) {
+pub(in crate::store) async fn one_handle_wanted_by_many_at_once_goes_to_one(store: Shared<impl Store>) {
     let tries = (0..64).map(|n| {
         let store = Shared::clone(&store);
         tokio::spawn(async move { register(&*store, wanted("alice", &format!("owner {n}"))).await })
@@ -201,7 +172,7 @@ pub(super) async fn one_handle_wanted_by_many_at_once_goes_to_one(store: Shared<
     assert_eq!(count(&*store).await, 1);
 }
 
-pub(super) async fn evidence_is_paged_by_handle(store: Shared<impl Store>) {
+pub(in crate::store) async fn evidence_is_paged_by_handle(store: Shared<impl Store>) {
     for name in ["carol", "alice", "bob"] {
         register(&*store, wanted(name, name)).await.unwrap();
     }

@@ -1,0 +1,92 @@
+//! The SQLite engine: a file per area of the domain.
+
+mod registry;
+
+use std::fmt;
+use std::path::Path;
+
+use async_trait::async_trait;
+use kez_core::{ServerName, Timestamp};
+use kez_serve::sqlite::{Database, Migration, OpenError, Options};
+use kez_serve::storage::unrefused;
+use rusqlite::{Connection, Row};
+
+use super::{Store, StoreError, StoreHealth};
+
+/// Never edited after a release; a change is a new file.
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") }];
+
+/// A [`Store`] in one SQLite file.
+pub struct SqliteStore {
+    database: Database,
+}
+
+/// Marks our files (`PRAGMA application_id`).
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
+
+impl SqliteStore {
+    /// Opens or makes the file as the one server on it.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Database::open(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+
+    /// Opens the file for a short command, beside a server that may be running on it.
+    pub fn open_beside(path: &Path) -> Result<Self, OpenError> {
+        Database::open_beside(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+}
+
+fn options() -> Options {
+    Options { application_id: APPLICATION_ID, ..Options::default() }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError> {
+        let server = server.clone();
+        unrefused(self.database.write(move |db| Ok(claim(db, &server)?)).await)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.database.health().into()
+    }
+
+    async fn close(&self) {
+        self.database.clone().close().await;
+    }
+}
+
+fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
+    db.execute("INSERT INTO home (one, server) VALUES (1, ?1) ON CONFLICT DO NOTHING", [server.as_str()])?;
+    db.query_row("SELECT server FROM home", [], |row| {
+        row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))
+    })
+}
+
+fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_unix(row.get(column)?, 0).ok_or_else(|| damaged(column, kez_core::BadTimestamp))
+}
+
+/// A value that this program cannot have written.
+fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (SqliteStore, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        (SqliteStore::open(&dir.path().join("store.db")).expect("a fresh file"), dir)
+    }
+
+    super::super::conformance::store_conformance!(open());
+}
