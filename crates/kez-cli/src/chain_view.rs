@@ -1,7 +1,7 @@
 //! A verified chain as it is shown: what the key holds now.
 
-use kez_core::sigchain::{Chain, DeviceId, EventHash};
-use kez_core::{Identifier, PrimaryKey, Timestamp};
+use kez_core::sigchain::{Chain, EventHash};
+use kez_core::{DeviceId, Identifier, PrimaryKey, Timestamp};
 use serde::Serialize;
 
 use crate::output::Page;

@@ -20,6 +20,7 @@ pub mod encoding;
 mod envelope;
 mod handle;
 mod identifier;
+mod ids;
 pub mod json;
 mod key;
 mod nostr;
@@ -37,6 +38,7 @@ pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
 };
 pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
+pub use ids::{BadId, ConversationId, DeviceId, MessageId};
 pub use key::{BadSignature, PublicKey, Seed, Signature};
 pub use nostr::NostrKey;
 #[cfg(feature = "nostr")]

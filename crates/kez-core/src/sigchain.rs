@@ -13,7 +13,7 @@ mod rotation;
 
 pub use chain::{Chain, Device, Rotation, Subject};
 pub use compare::{Comparison, compare};
-pub use event::{BadDeviceId, BadEventHash, DeviceId, Event, EventHash, Op, Sha256Hex};
+pub use event::{BadEventHash, Event, EventHash, Op, Sha256Hex};
 pub use head::{Appended, ChainError, EVENTS_MAX, Head, append};
 pub use read::{EVENT_BYTES_MAX, ReadError};
 pub use rotation::{RotationFault, RotationProof};

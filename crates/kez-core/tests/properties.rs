@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use kez_core::encoding::{self, DNS_SEGMENT_BYTES_MAX};
 use kez_core::sigchain::{
-    Chain, ChainError, Comparison, DeviceId, EVENTS_MAX, Event, EventHash, Head, Op, ReadError,
-    RotationFault, RotationProof, Sha256Hex, append,
+    Chain, ChainError, Comparison, EVENTS_MAX, Event, EventHash, Head, Op, ReadError, RotationFault,
+    RotationProof, Sha256Hex, append,
 };
 use kez_core::{
-    Artifact, Claim, Document, Envelope, EnvelopeError, Identifier, NostrSecret, PrimaryKey, Registration,
-    Seed, Timestamp,
+    Artifact, Claim, DeviceId, Document, Envelope, EnvelopeError, Identifier, NostrSecret, PrimaryKey,
+    Registration, Seed, Timestamp,
 };
 use proptest::prelude::*;
 

@@ -155,7 +155,7 @@ async fn the_sigchain_is_read_verified_and_remembered() {
 }
 
 fn device(number: u8) -> Op {
-    let device_id = kez_core::sigchain::DeviceId::from_bytes([number; 16]);
+    let device_id = kez_core::DeviceId::from_bytes([number; 16]);
     Op::AddDevice { device_id, certificate_sha256: kez_core::sigchain::Sha256Hex::of(b"certificate") }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::compare::{Comparison, compare};
-use super::event::{DeviceId, Event, EventHash, Op, Sha256Hex};
+use super::event::{Event, EventHash, Op, Sha256Hex};
 use super::head::{Appended, ChainError, Head, accept, append};
 use crate::envelope::Envelope;
 use crate::identifier::{Identifier, PrimaryKey};
+use crate::ids::DeviceId;
 use crate::time::Timestamp;
 
 /// A chain, checked from its first event on.

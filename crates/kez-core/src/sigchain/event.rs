@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::claim::subject;
 use crate::envelope::{Document, Envelope, Tag, Verified, text};
 use crate::identifier::{Identifier, PrimaryKey};
+use crate::ids::DeviceId;
 use crate::json::{INTEGER_MAX, Malformed, Object, Value};
 use crate::key::decode_hex;
 
@@ -77,10 +78,6 @@ pub enum Op {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventHash([u8; 32]);
 
-/// A device of an account: 16 bytes, written as 32 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceId([u8; 16]);
-
 /// A SHA-256 value, written as 64 lower-case hex digits without prefix.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256Hex([u8; 32]);
@@ -89,11 +86,6 @@ pub struct Sha256Hex([u8; 32]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an event hash of the form sha256:<64 lower-case hex digits>")]
 pub struct BadEventHash;
-
-/// The text is not 32 lower-case hex digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a device id of 32 lower-case hex digits")]
-pub struct BadDeviceId;
 
 impl Document for Event {
     type Primary = PrimaryKey;
@@ -242,18 +234,6 @@ impl From<&Verified<Event>> for EventHash {
     }
 }
 
-impl DeviceId {
-    /// The device with these 16 bytes.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 16 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
 impl Sha256Hex {
     /// The value with these 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -298,38 +278,6 @@ impl Serialize for EventHash {
 }
 
 impl<'de> Deserialize<'de> for EventHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl FromStr for DeviceId {
-    type Err = BadDeviceId;
-
-    fn from_str(text: &str) -> Result<Self, BadDeviceId> {
-        decode_hex(text).map(Self).ok_or(BadDeviceId)
-    }
-}
-
-impl fmt::Display for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeviceId({self})")
-    }
-}
-
-impl Serialize for DeviceId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for DeviceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }

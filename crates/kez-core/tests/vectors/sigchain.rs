@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kez_core::sigchain::{Chain, Comparison, DeviceId, ReadError};
-use kez_core::{Artifact, PrimaryKey};
+use kez_core::sigchain::{Chain, Comparison, ReadError};
+use kez_core::{Artifact, DeviceId, PrimaryKey};
 use serde::Deserialize;
 
 use super::each;

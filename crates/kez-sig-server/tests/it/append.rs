@@ -1,8 +1,9 @@
 //! `POST /v1/sigchains/{system}/{id}`: what is taken.
 
 use insta::assert_snapshot;
+use kez_core::DeviceId;
 use kez_core::json::Object;
-use kez_core::sigchain::{DeviceId, Op, Sha256Hex};
+use kez_core::sigchain::{Op, Sha256Hex};
 use kez_testkit::SigNet;
 
 use crate::subject;
