@@ -16,8 +16,10 @@
 )]
 
 mod claim;
+mod device;
 pub mod encoding;
 mod envelope;
+mod frame;
 mod handle;
 mod identifier;
 mod ids;
@@ -32,8 +34,13 @@ mod time;
 pub mod webfinger;
 
 pub use claim::Claim;
+pub use device::{
+    BadCertificate, BadEnrolment, CERTIFICATE_BYTES, DEVICE_SECONDS_MAX, Device, DeviceCertificate,
+    DeviceRevocation, Enrolment, NOT_BEFORE_SKEW_SECONDS_MAX,
+};
 pub use encoding::Artifact;
 pub use envelope::{Document, DocumentKey, Envelope, EnvelopeError, Tag, Verified};
+pub use frame::{BadMembers, FrameKind, MEMBERS_MAX, Members, authenticated_data};
 pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
 };
