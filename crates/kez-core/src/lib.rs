@@ -25,6 +25,7 @@ mod identifier;
 mod ids;
 pub mod json;
 mod key;
+pub mod mls_framing;
 mod nostr;
 mod phrase;
 mod record;
