@@ -5,19 +5,24 @@
 
 #[cfg(test)]
 mod conformance;
+mod devices;
 mod registry;
 mod sqlite;
 
 use async_trait::async_trait;
 use kez_core::ServerName;
 
+pub use devices::{
+    ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
+    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
+};
 pub use kez_serve::storage::{StoreError, StoreHealth};
 pub use registry::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry};
 pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry {
+pub trait Store: Registry + Devices {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

@@ -1,5 +1,6 @@
 //! What every engine of [`Store`](super::Store) has to pass. Each case gets a fresh, empty store.
 
+pub(in crate::store) mod devices;
 pub(in crate::store) mod registry;
 
 /// Makes one test of each case of each area; `$open` gives a fresh store and what keeps it alive.
@@ -18,6 +19,23 @@ macro_rules! store_conformance {
             an_expired_or_revoked_invite_admits_nobody,
             one_handle_wanted_by_many_at_once_goes_to_one,
             evidence_is_paged_by_handle,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, devices;
+            only_a_registered_key_takes_devices_in,
+            a_device_is_found_and_listed,
+            a_repeated_enrolment_changes_nothing,
+            a_renewal_moves_the_end_and_nothing_else,
+            an_older_renewal_is_superseded,
+            an_id_keeps_its_keys,
+            a_key_serves_one_device,
+            a_revoked_device_never_comes_back,
+            a_revocation_needs_a_device_of_the_account,
+            accounts_do_not_see_each_others_devices,
+            sixteen_devices_are_active_at_once,
+            an_account_takes_in_256_devices_in_its_life,
+            one_device_wanted_by_many_at_once_is_taken_in_once,
+            evidence_is_paged_by_row,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

@@ -9,19 +9,19 @@ use crate::store::{Past, RegisterRefusal, Registered, Store};
 type Shared<S> = std::sync::Arc<S>;
 
 /// 2026-05-25T03:00:00Z.
-fn now() -> Timestamp {
+pub(in crate::store) fn now() -> Timestamp {
     time(0)
 }
 
-fn time(after_s: i64) -> Timestamp {
+pub(in crate::store) fn time(after_s: i64) -> Timestamp {
     Timestamp::from_unix(1_779_678_000 + after_s, 0).expect("a valid time")
 }
 
-fn key(name: &str) -> PublicKey {
+pub(in crate::store) fn key(name: &str) -> PublicKey {
     seed(name).public_key()
 }
 
-fn seed(name: &str) -> Seed {
+pub(in crate::store) fn seed(name: &str) -> Seed {
     let mut bytes = [0; 32];
     for (byte, value) in bytes.iter_mut().zip(name.bytes()) {
         *byte = value;

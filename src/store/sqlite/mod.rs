@@ -1,5 +1,6 @@
 //! The SQLite engine: a file per area of the domain.
 
+mod devices;
 mod registry;
 
 use std::fmt;
@@ -14,8 +15,10 @@ use rusqlite::{Connection, Row};
 use super::{Store, StoreError, StoreHealth};
 
 /// Never edited after a release; a change is a new file.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") },
+    Migration { version: 2, name: "devices", sql: include_str!("../migrations/0002_devices.sql") },
+];
 
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
@@ -72,6 +75,12 @@ fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
 
 fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_unix(row.get(column)?, 0).ok_or_else(|| damaged(column, kez_core::BadTimestamp))
+}
+
+/// A number that is never negative: a count, a position.
+fn read_u64(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|error| damaged(column, error))
 }
 
 /// A value that this program cannot have written.
