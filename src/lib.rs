@@ -4,6 +4,7 @@
 
 mod app;
 mod base_url;
+mod caller;
 mod error;
 mod http;
 mod invite;
