@@ -1,4 +1,4 @@
-//! Names made of 16 random bytes: of a device, a conversation, a message. SPEC "Identifiers".
+//! Names made of 16 random bytes: of a device, a conversation, a message, a claim. SPEC "Identifiers".
 
 use std::fmt;
 use std::str::FromStr;
@@ -85,6 +85,11 @@ id! {
 id! {
     /// A message within a conversation: 16 bytes, written as 32 lower-case hex digits. Chosen by its sender.
     MessageId
+}
+
+id! {
+    /// A claim of key packages: 16 bytes, written as 32 lower-case hex digits. Chosen by the claimer.
+    ClaimId
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
 };
 pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
-pub use ids::{BadId, ConversationId, DeviceId, MessageId};
+pub use ids::{BadId, ClaimId, ConversationId, DeviceId, MessageId};
 pub use key::{BadSignature, PublicKey, Seed, Signature};
 pub use nostr::NostrKey;
 #[cfg(feature = "nostr")]
