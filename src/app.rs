@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kez_core::{Fqhn, Record, ServerName};
+use kez_core::{Fqhn, PublicKey, Record, ServerName};
 use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
@@ -14,9 +14,10 @@ use kez_serve::storage::StoreHealth;
 use kez_sig_server::Chains;
 
 use crate::base_url::BaseUrl;
+use crate::bus::Bus;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
-use crate::store::{Account, Store};
+use crate::store::{Account, Store, Woken};
 use crate::web::WebClient;
 
 /// The state of a running server, read-only but for its counters.
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub policy: Policy,
     /// Everything that lasts.
     pub store: Arc<dyn Store>,
+    /// Tells the streams of events that there is something.
+    pub bus: Arc<dyn Bus>,
     /// The sig-server within; `None`: there is none.
     pub chains: Option<Arc<Chains>>,
     /// What tells the time.
@@ -118,6 +121,19 @@ impl App {
             ),
             registered_at: account.registered_at,
         }
+    }
+
+    /// Tells everybody who waits for these inboxes. To be called as soon as the write that put the events is durable.
+    #[expect(dead_code, reason = "its callers come next")]
+    pub(crate) fn wake(&self, woken: &[Woken]) {
+        self.bus.wake(woken);
+    }
+
+    /// Makes everything that trusts the devices of an account look at them again. To be called as soon as the
+    /// enrolment, renewal or revocation is durable, and before it is answered.
+    #[expect(dead_code, reason = "its callers come next")]
+    pub(crate) fn devices_changed(&self, primary: &PublicKey) {
+        self.bus.devices_changed(primary);
     }
 
     /// How the last writes went, here and in the sig-server within.

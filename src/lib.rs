@@ -4,6 +4,8 @@
 
 mod app;
 mod base_url;
+#[cfg_attr(not(test), expect(dead_code, reason = "the stream of events listens next"))]
+mod bus;
 mod caller;
 mod error;
 mod http;

@@ -15,6 +15,7 @@ use kez_sig_server::store::ChainStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Limits};
+use crate::bus::LocalBus;
 use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
@@ -128,6 +129,7 @@ impl Server {
             sig_server_url: args.sig_server_url.clone(),
             policy: Policy { server: args.server.clone(), mode: args.registration },
             store,
+            bus: Arc::new(LocalBus::default()),
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
@@ -177,6 +179,7 @@ impl Server {
     pub async fn shutdown(self) {
         self.announce_stop();
         self.shutdown.cancel();
+        self.app.bus.close();
         self.running.join().await;
         if let Some(sigchains) = self.sigchains {
             sigchains.join().await;

@@ -9,6 +9,14 @@ use super::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub(in crate::store) i64);
 
+#[cfg(test)]
+impl AccountId {
+    /// The row with this number, whether there is one or not.
+    pub(crate) const fn new(row: i64) -> Self {
+        Self(row)
+    }
+}
+
 /// The row of a device. Never on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceRow(pub(in crate::store) i64);
