@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::answer::Answer;
+use crate::events::Events;
 
 /// Nothing a test waits for takes this long: what does is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -37,6 +38,14 @@ impl Connections {
             Some(Answer::new(parts.status, parts.headers, body))
         };
         timeout(DEADLINE, whole).await.expect("an answer in time, or none")
+    }
+
+    async fn stream(&self, request: Request<Full<Bytes>>) -> Result<Events, Answer> {
+        let opened = async {
+            let response = self.0.request(request).await.expect("a head");
+            Events::of(response).await
+        };
+        timeout(DEADLINE, opened).await.expect("an answer in time")
     }
 }
 
@@ -93,6 +102,11 @@ impl Call {
         let answer = self.connections.send(self.request).await?;
         answer.expect_marks();
         Some(answer)
+    }
+
+    /// Sends it for a stream of events; the answer, where it is none.
+    pub async fn stream(self) -> Result<Events, Answer> {
+        self.connections.stream(self.request).await
     }
 }
 
