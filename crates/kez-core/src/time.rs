@@ -40,6 +40,18 @@ impl Timestamp {
         is_valid.then_some(Self { seconds, nanos })
     }
 
+    /// The instant `millis` after the Unix epoch; `None` outside the years 0001 to 9999.
+    pub fn from_unix_millis(millis: i64) -> Option<Self> {
+        let nanos = u32::try_from(millis.rem_euclid(1_000)).ok()? * 1_000_000;
+        Self::from_unix(millis.div_euclid(1_000), nanos)
+    }
+
+    /// Milliseconds since the Unix epoch, rounded towards the past.
+    pub fn unix_millis(self) -> i64 {
+        // No overflow: the years 0001 to 9999 are 3e14 milliseconds.
+        self.seconds * 1_000 + i64::from(self.nanos / 1_000_000)
+    }
+
     /// Whole seconds since the Unix epoch, rounded towards the past.
     pub fn unix_seconds(self) -> i64 {
         self.seconds
@@ -142,5 +154,21 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn milliseconds_are_rounded_towards_the_past() {
+        for (text, millis, rounded) in [
+            ("1970-01-01T00:00:00Z", 0, "1970-01-01T00:00:00Z"),
+            ("1970-01-01T00:00:00.0019Z", 1, "1970-01-01T00:00:00.001Z"),
+            ("1969-12-31T23:59:59.9991Z", -1, "1969-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            let time: Timestamp = text.parse().unwrap();
+            assert_eq!(time.unix_millis(), millis);
+            assert_eq!(Timestamp::from_unix_millis(millis).unwrap().to_string(), rounded);
+        }
+        assert_eq!(Timestamp::from_unix_millis(i64::MAX), None);
+        assert_eq!(Timestamp::from_unix_millis(i64::MIN), None);
     }
 }
