@@ -18,6 +18,12 @@ use super::{Store, StoreError, StoreHealth};
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "registry", sql: include_str!("../migrations/0001_registry.sql") },
     Migration { version: 2, name: "devices", sql: include_str!("../migrations/0002_devices.sql") },
+    Migration { version: 3, name: "key_packages", sql: include_str!("../migrations/0003_key_packages.sql") },
+    Migration {
+        version: 4,
+        name: "conversations",
+        sql: include_str!("../migrations/0004_conversations.sql"),
+    },
 ];
 
 /// A [`Store`] in one SQLite file.
