@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod conformance;
 mod devices;
+mod inbox;
 mod registry;
 mod sqlite;
 
@@ -16,6 +17,7 @@ pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
 };
+pub use inbox::DeviceChange;
 pub use kez_serve::storage::{StoreError, StoreHealth};
 pub use registry::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry};
 pub use sqlite::SqliteStore;
