@@ -7,7 +7,8 @@
 Deterministic: no clock, no randomness; keys come from SHA-256 of a name. Nothing here is copied from the Rust code,
 so that the two can find each other's mistakes: signatures are PyNaCl's (libsodium), canonical JSON is the rfc8785
 package's, and the crafted points come from the plain curve arithmetic below (slow, not constant time, for tests only).
-The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in documents.py.
+The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in
+documents.py, devices in devices.py.
 """
 
 import base64
@@ -23,6 +24,7 @@ import nacl.exceptions
 import nacl.signing
 import rfc8785
 
+import devices
 import documents
 
 ROOT = pathlib.Path(__file__).resolve().parent
@@ -1045,7 +1047,8 @@ def webfinger():
 def main():
     for topic in (ed25519, jcs, strict_json, identifier, handle, server_name, timestamp, phrase, registration, envelopes, webfinger):
         topic()
-    documents.write(sys.modules[__name__])
+    for part in (documents, devices):
+        part.write(sys.modules[__name__])
     stale = [p for p, text in FILES.items() if not (ROOT / p).is_file() or (ROOT / p).read_text("ascii") != text]
     if "--check" in sys.argv:
         sys.exit("differs: " + " ".join(sorted(stale)) if stale else None)

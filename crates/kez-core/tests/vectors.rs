@@ -4,6 +4,8 @@
 
 #[path = "vectors/claim.rs"]
 mod claim;
+#[path = "vectors/device.rs"]
+mod device;
 #[path = "vectors/encoding.rs"]
 mod encoding;
 #[path = "vectors/nostr.rs"]
@@ -33,15 +35,20 @@ const READ_ELSEWHERE: [(&str, &str); 2] =
     [("webfinger-resource", "kez-chat-server"), ("seed-file", "kez-cli")];
 
 /// Topics read below.
-const READ_HERE: [&str; 15] = [
+const READ_HERE: [&str; 20] = [
     "claim",
+    "device",
+    "device-certificate",
+    "device-revocation",
     "ed25519",
     "encoding",
     "envelope",
+    "frame-aad",
     "handle",
     "identifier",
     "jcs",
     "json",
+    "members",
     "nostr",
     "phrase",
     "registration",
