@@ -8,6 +8,8 @@ mod claim;
 mod device;
 #[path = "vectors/encoding.rs"]
 mod encoding;
+#[path = "vectors/mls.rs"]
+mod mls;
 #[path = "vectors/nostr.rs"]
 mod nostr;
 #[path = "vectors/published.rs"]
@@ -35,7 +37,7 @@ const READ_ELSEWHERE: [(&str, &str); 2] =
     [("webfinger-resource", "kez-chat-server"), ("seed-file", "kez-cli")];
 
 /// Topics read below.
-const READ_HERE: [&str; 20] = [
+const READ_HERE: [&str; 21] = [
     "claim",
     "device",
     "device-certificate",
@@ -49,6 +51,7 @@ const READ_HERE: [&str; 20] = [
     "jcs",
     "json",
     "members",
+    "mls",
     "nostr",
     "phrase",
     "registration",
