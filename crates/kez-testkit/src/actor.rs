@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::answer::Answer;
 use crate::client::Call;
+use crate::mls::MlsDevice;
 use crate::net::Net;
 
 /// The seed of the person called `name`: SHA-256 of `kez-testkit/<name>`, the same in every run.
@@ -33,6 +34,12 @@ impl Actor {
     /// The person's primary key.
     pub fn key(&self) -> PublicKey {
         self.seed.public_key()
+    }
+
+    /// The person's device called `name`, certified now; not enrolled. Whoever asks for a name gets the same keys, and
+    /// other MLS state.
+    pub fn device(&self, name: &str) -> MlsDevice {
+        MlsDevice::new(&self.seed, name, self.net.now())
     }
 
     /// Registers under `handle`, signed now, for this server.

@@ -13,7 +13,7 @@ use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
 use kez_chat_server::store::Store;
 use kez_chat_server::{InviteToken, Outgoing, Server, SigListener, World};
 use kez_core::{Handle, Timestamp};
-use kez_serve::clock::{Clock, ManualClock};
+use kez_serve::clock::{Clock, ManualClock, SystemClock};
 use kez_serve::listen::Limits;
 use kez_serve::rng::SystemRng;
 use kez_sig_server::{ByteSize, ChainLimits};
@@ -36,6 +36,8 @@ pub struct Setup {
     pub outgoing: Box<dyn Fn() -> Outgoing + Send>,
     /// How long and how much one connection may take.
     pub limits: Limits,
+    /// When the server's time begins.
+    pub start: Timestamp,
     /// The folder that goes with the test: for files to be named in flags.
     pub dir: PathBuf,
 }
@@ -63,12 +65,18 @@ impl Net {
         Self::with(|_| {}).await
     }
 
+    /// A fresh server whose time begins at the machine's, for people who add each other's devices: see
+    /// [`MlsDevice::key_packages`](crate::MlsDevice::key_packages).
+    pub async fn today() -> Self {
+        Self::with(|setup| setup.start = SystemClock::new().now().truncated()).await
+    }
+
     /// A fresh server, with changed settings.
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut setup = Setup::below(dir.path());
         change(&mut setup);
-        let clock = Arc::new(ManualClock::new(START.parse().expect("a time")));
+        let clock = Arc::new(ManualClock::new(setup.start));
         let server = start(setup.parts(&clock)).await;
         let addr = server.addr();
         let shared = Shared {
@@ -260,7 +268,13 @@ impl Setup {
             sig_chain_limits: ChainLimits::off(),
             sig_storage_max: ByteSize(1 << 40),
         };
-        Self { args, outgoing: Box::new(Outgoing::new), limits: Limits::default(), dir: dir.to_owned() }
+        Self {
+            args,
+            outgoing: Box::new(Outgoing::new),
+            limits: Limits::default(),
+            start: START.parse().expect("a time"),
+            dir: dir.to_owned(),
+        }
     }
 
     fn parts(&self, clock: &Arc<ManualClock>) -> (ServeArgs, World) {
