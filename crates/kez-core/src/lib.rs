@@ -21,6 +21,7 @@ pub mod encoding;
 mod envelope;
 mod frame;
 mod handle;
+pub mod http_signature;
 mod identifier;
 mod ids;
 pub mod json;
@@ -30,8 +31,11 @@ mod nostr;
 mod phrase;
 mod record;
 mod registration;
+mod session;
 pub mod sigchain;
 mod time;
+#[cfg(test)]
+mod vectors;
 pub mod webfinger;
 
 pub use claim::Claim;
@@ -54,4 +58,8 @@ pub use nostr::NostrSecret;
 pub use phrase::{BadPhrase, Phrase, WordCount};
 pub use record::Record;
 pub use registration::Registration;
+pub use session::{
+    BadExchangeKey, BadSessionToken, ExchangeKey, ExchangeSecret, SESSION_TOKEN_CHARS_MAX, SessionContext,
+    SessionKey, SessionToken,
+};
 pub use time::{BadTimestamp, Timestamp};
