@@ -47,6 +47,11 @@ fn phrase() {
     run("phrase");
 }
 
+#[test]
+fn signed_call() {
+    run("signed_call");
+}
+
 /// Each target is also one for libFuzzer, and the other way round.
 #[test]
 fn every_target_has_its_file() {

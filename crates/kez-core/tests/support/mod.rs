@@ -6,7 +6,7 @@ pub(crate) mod targets;
 pub(crate) struct Dice(u64);
 
 /// Pieces that readers look for.
-const PIECES: [&[u8]; 24] = [
+const PIECES: [&[u8]; 28] = [
     b"{",
     b"}",
     b"[",
@@ -31,6 +31,10 @@ const PIECES: [&[u8]; 24] = [
     b"abandon ",
     b"\xe2\x80\xa8",
     b"\x28\xb5\x2f\xfd",
+    b";tag=\"kez-chat\"",
+    b"=(\"@path\" ",
+    b":AA==:",
+    b";x=?1, ",
 ];
 
 impl Dice {

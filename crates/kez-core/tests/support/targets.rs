@@ -6,6 +6,9 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use kez_core::encoding::{self, COMPACT_BYTES_MAX, COMPACT_PREFIX};
+use kez_core::http_signature::{
+    Nonce, RequestParts, SignatureClaim, Signer, check_content_digest, content_digest, sign,
+};
 use kez_core::json::{self, Object, Value};
 use kez_core::sigchain::{Chain, Event, Head, Op, RotationProof, append};
 use kez_core::{Artifact, Claim, Document, Envelope, Phrase, PrimaryKey, Registration, Seed, Timestamp};
@@ -14,12 +17,13 @@ use kez_core::{Artifact, Claim, Document, Envelope, Phrase, PrimaryKey, Registra
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 5] = [
+pub(crate) const TARGETS: [Target; 6] = [
     ("envelope", envelope),
     ("chain_line", chain_line),
     ("compact", compact),
     ("markdown", markdown),
     ("phrase", phrase),
+    ("signed_call", signed_call),
 ];
 
 /// An envelope, or the payload of one that is then well signed.
@@ -82,6 +86,37 @@ pub(crate) fn phrase(data: &[u8]) {
     }
 }
 
+/// A line of `Signature-Input`, one of `Signature`, and one of `Content-Digest`.
+pub(crate) fn signed_call(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.split('\n');
+    let [input, signature, digest] = [(); 3].map(|()| lines.next().unwrap_or_default());
+    let _ = check_content_digest(digest, BODY);
+    let Ok(claim) = SignatureClaim::parse(input, signature) else { return };
+    let parts = parts(claim.covers_body().then_some("x"));
+    let base = claim.base(&parts).expect("parts that can be signed");
+    let (_, params) = base.rsplit_once("\"@signature-params\": ").expect("the last line");
+    let label = signature.split('=').next().unwrap_or_default();
+    if let Ok(again) = SignatureClaim::parse(&format!("{}={params}", label.trim()), signature) {
+        assert_eq!(again, claim, "what is signed is read back the same");
+    }
+    let key = kez_core::SessionKey::from_bytes([7; 32]);
+    assert!(claim.verify_session(&key, &parts).is_err(), "nobody has signed with this key");
+}
+
+const BODY: &[u8] = b"{}";
+
+fn parts(content_digest: Option<&str>) -> RequestParts<'_> {
+    RequestParts { method: "PUT", authority: "kez.lat", path: "/", query: Some("a"), content_digest }
+}
+
+/// Three lines, by a device with a body or in a session without.
+fn call(signer: &Signer, content_digest: Option<&str>) -> String {
+    let nonce = Nonce::from_random([7; 16]);
+    let headers = sign(signer, &parts(content_digest), at().unix_seconds(), 60, &nonce).expect("a call");
+    format!("{}\n{}\n{}", headers.signature_input, headers.signature, content_digest.unwrap_or_default())
+}
+
 /// Inputs to start from, some of them for each target.
 pub(crate) fn corpus() -> Vec<Vec<u8>> {
     let seed = seed();
@@ -111,6 +146,12 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
         Phrase::from_seed(&seed).words().as_bytes().to_vec(),
         Phrase::from_short_entropy(&[7; 16]).words().as_bytes().to_vec(),
     ];
+    let device_id = kez_core::DeviceId::from_bytes([7; 16]);
+    let device = Signer::Device { primary: seed.public_key(), device_id, seed: seed.clone() };
+    let key = kez_core::SessionKey::from_bytes([8; 32]);
+    let session = Signer::Session { token: "token".parse().expect("a token"), key };
+    corpus.push(call(&device, Some(&content_digest(BODY))).into_bytes());
+    corpus.push(call(&session, None).into_bytes());
     corpus.extend(events.map(String::into_bytes));
     corpus.extend(payloads.map(String::into_bytes));
     corpus
