@@ -21,6 +21,7 @@ mod answer;
 mod chains;
 mod client;
 mod events;
+pub mod framing;
 pub mod mls;
 mod net;
 mod oracle;
