@@ -16,6 +16,7 @@
 )]
 
 mod claim;
+mod conversation;
 mod device;
 pub mod encoding;
 mod envelope;
@@ -39,6 +40,7 @@ mod vectors;
 pub mod webfinger;
 
 pub use claim::Claim;
+pub use conversation::ConversationKind;
 pub use device::{
     BadCertificate, BadEnrolment, CERTIFICATE_BYTES, DEVICE_SECONDS_MAX, Device, DeviceCertificate,
     DeviceRevocation, Enrolment, NOT_BEFORE_SKEW_SECONDS_MAX,
