@@ -3,6 +3,7 @@
 //! `main.rs` parses flags and runs a [`Server`]; tests run the same type. See ARCHITECTURE.md for a map.
 
 mod app;
+mod base64url;
 mod base_url;
 #[cfg_attr(not(test), expect(dead_code, reason = "the stream of events listens next"))]
 mod bus;
@@ -10,6 +11,7 @@ mod caller;
 mod error;
 mod http;
 mod invite;
+mod key_packages;
 mod registration;
 mod resolve;
 mod secret;
@@ -24,7 +26,9 @@ pub mod store;
 pub mod webfinger;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use base64url::Base64Url;
 pub use invite::{BadInviteToken, Invite, InviteHash, InviteToken};
+pub use key_packages::{AcceptedKeyPackage, Upload};
 pub use registration::{Accepted, Policy, Refusal, SKEW_MAX_S, decide};
 pub use resolve::{AddressRule, Lookup, Outgoing, OutgoingError, SystemLookup, is_public};
 pub use server::{Server, StartError, World};

@@ -7,6 +7,7 @@
 mod conformance;
 mod devices;
 mod inbox;
+mod key_packages;
 mod registry;
 mod sqlite;
 
@@ -18,13 +19,18 @@ pub use devices::{
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
 };
 pub use inbox::DeviceChange;
+pub use key_packages::{
+    CLAIM_LIFETIME_SECONDS_MIN, CLAIM_REPEAT_SECONDS, CLAIM_WINDOW_SECONDS, CLAIMS_PER_CLAIMER_MAX,
+    CLAIMS_PER_TARGET_MAX, Claim, ClaimRefusal, Claimed, ClaimedKeyPackage, KeyPackageCounts, KeyPackages,
+    ONE_TIME_MAX, UploadRefusal,
+};
 pub use kez_serve::storage::{StoreError, StoreHealth};
 pub use registry::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry};
 pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices {
+pub trait Store: Registry + Devices + KeyPackages {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

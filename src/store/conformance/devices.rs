@@ -22,7 +22,12 @@ pub(in crate::store) fn device(owner: &str, n: u8) -> AcceptedDevice {
 }
 
 /// An enrolment with keys that are made of `keys`.
-fn device_with(owner: &str, device_id: DeviceId, keys: &str, signed_at: Timestamp) -> AcceptedDevice {
+pub(in crate::store) fn device_with(
+    owner: &str,
+    device_id: DeviceId,
+    keys: &str,
+    signed_at: Timestamp,
+) -> AcceptedDevice {
     let (auth_key, mls_key) = (key(&format!("auth {keys}")), key(&format!("mls {keys}")));
     let expires_at = signed_at.truncated().plus_seconds(30 * DAY).expect("a valid time");
     let certificate =

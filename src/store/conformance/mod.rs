@@ -1,6 +1,7 @@
 //! What every engine of [`Store`](super::Store) has to pass. Each case gets a fresh, empty store.
 
 pub(in crate::store) mod devices;
+pub(in crate::store) mod key_packages;
 pub(in crate::store) mod registry;
 
 /// Makes one test of each case of each area; `$open` gives a fresh store and what keeps it alive.
@@ -36,6 +37,26 @@ macro_rules! store_conformance {
             an_account_takes_in_256_devices_in_its_life,
             one_device_wanted_by_many_at_once_is_taken_in_once,
             evidence_is_paged_by_row,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, key_packages;
+            an_upload_is_kept_and_counted,
+            a_repeated_upload_changes_nothing,
+            an_init_key_is_taken_once,
+            a_hundred_one_time_packages_are_kept,
+            a_last_resort_package_is_replaced_for_good,
+            packages_that_end_too_soon_make_room,
+            a_claim_takes_the_oldest_of_each_active_device,
+            the_last_resort_package_stays,
+            a_repeated_claim_is_answered_alike_for_ten_minutes,
+            a_claim_of_ones_own_leaves_the_calling_device_out,
+            nobody_without_an_active_device_is_found,
+            claims_of_one_target_are_limited,
+            claims_of_all_targets_are_limited,
+            a_revoked_device_uploads_claims_and_gives_nothing,
+            a_renewed_device_begins_anew,
+            many_claims_at_once_share_no_one_time_package,
+            what_is_old_is_swept,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

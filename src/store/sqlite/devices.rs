@@ -5,7 +5,7 @@ use kez_core::{DeviceCertificate, DeviceId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, damaged, read_time, read_u64};
+use super::{SqliteStore, damaged, key_packages, read_time, read_u64};
 use crate::store::StoreError;
 use crate::store::devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
@@ -138,6 +138,7 @@ fn renew(
         wanted.signed_at.subsec_nanos(),
         wanted.expires_at.unix_seconds(),
     ])?;
+    key_packages::forget(db, stored.device)?;
     enrolled(db, wanted, EnrolledHow::Renewed)
 }
 
@@ -161,6 +162,7 @@ fn revoke(db: &Connection, wanted: &AcceptedRevocation) -> Result<Revoked, JobEr
         .execute(params![stored.device.0, wanted.at.unix_seconds(), wanted.envelope])?;
     db.prepare_cached("UPDATE accounts SET revocations = revocations + 1 WHERE id = ?1")?
         .execute([stored.account.0])?;
+    key_packages::forget(db, stored.device)?;
     Ok(Revoked { revoked_at: wanted.at, woken: Vec::new() })
 }
 

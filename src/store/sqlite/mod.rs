@@ -3,6 +3,8 @@
 mod devices;
 #[expect(dead_code, reason = "the first event comes next")]
 mod inbox;
+mod key_package_claims;
+mod key_packages;
 mod registry;
 
 use std::fmt;
