@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub sig_server_url: BaseUrl,
     /// What may be registered.
     pub policy: Policy,
+    /// Days after which an event goes although a device has not acknowledged it.
+    pub retention_days: u8,
     /// Everything that lasts.
     pub store: Arc<dyn Store>,
     /// Tells the streams of events that there is something.

@@ -70,6 +70,10 @@ pub enum InviteCommand {
     },
 }
 
+/// The longest that `--retention-days` takes. A key package is given out with at least 31 days to live, and whoever reads
+/// late checks those lifetimes then: with a longer log a device could meet a commit that it must refuse.
+pub const RETENTION_DAYS_MAX: u8 = 30;
+
 /// Flags of the server; `--help` shows the first line of each.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -117,6 +121,10 @@ pub struct ServeArgs {
     /// Who may take a handle
     #[arg(long, env = "KEZ_CHAT_REGISTRATION", value_enum, default_value_t = RegistrationMode::Open)]
     pub registration: RegistrationMode,
+
+    /// Days after which an event goes although a device has not acknowledged it
+    #[arg(long, env = "KEZ_CHAT_RETENTION_DAYS", default_value_t = RETENTION_DAYS_MAX, value_name = "DAYS", value_parser = clap::value_parser!(u8).range(1..=i64::from(RETENTION_DAYS_MAX)))]
+    pub retention_days: u8,
 
     /// Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
     #[arg(long, env = "KEZ_CHAT_SIG_BIND", default_value = "127.0.0.1:7878", value_name = "ADDR:PORT|off")]

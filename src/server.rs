@@ -128,6 +128,7 @@ impl Server {
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
             policy: Policy { server: args.server.clone(), mode: args.registration },
+            retention_days: args.retention_days,
             store,
             bus: Arc::new(LocalBus::default()),
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),

@@ -27,6 +27,9 @@ pub(crate) struct ServerInfo<'a> {
     registration: &'static str,
     /// Where its people publish their sigchains.
     sig_server_url: &'a str,
+    /// Days after which an event goes although a device has not acknowledged it; 30 at most.
+    #[schema(example = 30, minimum = 1, maximum = 30)]
+    retention_days: u8,
     /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
@@ -56,6 +59,7 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
         public_urls: app.public_urls.iter().map(crate::base_url::BaseUrl::as_str).collect(),
         registration: app.policy.mode.as_str(),
         sig_server_url: app.sig_server_url.as_str(),
+        retention_days: app.retention_days,
         limits: LimitsInfo {
             handle_bytes_min: kez_core::HANDLE_BYTES_MIN,
             handle_bytes_max: kez_core::HANDLE_BYTES_MAX,

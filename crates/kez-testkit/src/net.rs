@@ -264,6 +264,7 @@ impl Setup {
             trusted_proxy: kez_serve::client_addr::TrustedProxies::default(),
             rate_limit: Switch::Off,
             registration: RegistrationMode::Open,
+            retention_days: 30,
             sig_bind: SigBind(None),
             sig_chain_limits: ChainLimits::off(),
             sig_storage_max: ByteSize(1 << 40),

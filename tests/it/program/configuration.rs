@@ -47,6 +47,7 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --trusted-proxy | KEZ_CHAT_TRUSTED_PROXY | -
     --rate-limit | KEZ_CHAT_RATE_LIMIT | on
     --registration | KEZ_CHAT_REGISTRATION | open
+    --retention-days | KEZ_CHAT_RETENTION_DAYS | 30
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878
     --sig-chain-limits | KEZ_CHAT_SIG_CHAIN_LIMITS | 10/h,30/d,100/w
     --sig-storage-max | KEZ_CHAT_SIG_STORAGE_MAX | 10GiB
@@ -69,6 +70,7 @@ async fn the_environment_counts_and_a_flag_counts_more() {
         ("KEZ_CHAT_TRUSTED_PROXY", "10.0.0.0/8, ::1"),
         ("KEZ_CHAT_RATE_LIMIT", "off"),
         ("KEZ_CHAT_REGISTRATION", "closed"),
+        ("KEZ_CHAT_RETENTION_DAYS", "29"),
         ("KEZ_CHAT_SIG_BIND", "off"),
     ];
     let server = Running::start(dir.path(), &env, &[]).await;
@@ -77,6 +79,7 @@ async fn the_environment_counts_and_a_flag_counts_more() {
     assert_eq!(info["sig_server_url"], "https://sig.env.example");
     assert_eq!(info["public_urls"], serde_json::json!(["https://a.env.example", "https://b.env.example"]));
     assert_eq!(info["registration"], "closed");
+    assert_eq!(info["retention_days"], 29);
     assert_eq!(Call::to(server.addr, "GET", "/").send().await.text(), "the client");
     for file in ["by-env.db", "by-env.secret"] {
         assert!(dir.path().join(file).is_file(), "{file}");
@@ -94,6 +97,8 @@ async fn the_environment_counts_and_a_flag_counts_more() {
         "https://flag.example",
         "--registration",
         "invite",
+        "--retention-days",
+        "28",
         "--secret-file",
         "by-flag.secret",
     ];
@@ -103,6 +108,7 @@ async fn the_environment_counts_and_a_flag_counts_more() {
     assert_eq!(info["sig_server_url"], "https://sig.flag.example");
     assert_eq!(info["public_urls"], serde_json::json!(["https://flag.example"]));
     assert_eq!(info["registration"], "invite");
+    assert_eq!(info["retention_days"], 28);
     for file in ["by-flag.db", "by-flag.secret"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
@@ -134,6 +140,8 @@ const WRONG: &[Case] = &[
     (&[], &["--trusted-proxy", "proxy.local"]),
     (&[], &["--rate-limit", "maybe"]),
     (&[], &["--registration", "friends"]),
+    (&[], &["--retention-days", "0"]),
+    (&[("KEZ_CHAT_RETENTION_DAYS", "31")], &[]),
     (&[], &["--sig-bind", "on"]),
     (&[], &["--sig-chain-limits", "10 per hour"]),
     (&[], &["--sig-storage-max", "10GB"]),
@@ -197,6 +205,8 @@ async fn wrong_values_are_refused_with_the_cure() {
     error: invalid value 'proxy.local' for '--trusted-proxy <CIDR,…>': "proxy.local" is no IP address and no network; write for example 10.0.0.7 or 10.0.0.0/8
     error: invalid value 'maybe' for '--rate-limit <RATE_LIMIT>'
     error: invalid value 'friends' for '--registration <REGISTRATION>'
+    error: invalid value '0' for '--retention-days <DAYS>': 0 is not in 1..=30
+    error: invalid value '31' for '--retention-days <DAYS>': 31 is not in 1..=30
     error: invalid value 'on' for '--sig-bind <ADDR:PORT|off>': give an address and port such as 127.0.0.1:7878, or off
     error: invalid value '10 per hour' for '--sig-chain-limits <RATES>': give events per hour, day and week such as 10/h,30/d,100/w, each 1 to 10000 and once, or off
     error: invalid value '10GB' for '--sig-storage-max <SIZE>': give a size of at least 1MiB such as 500MiB or 10GiB

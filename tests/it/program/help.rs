@@ -104,6 +104,12 @@ async fn help_teaches() {
               [env: KEZ_CHAT_REGISTRATION=]
               [default: open]
 
+          --retention-days <DAYS>
+              Days after which an event goes although a device has not acknowledged it
+
+              [env: KEZ_CHAT_RETENTION_DAYS=]
+              [default: 30]
+
           --sig-bind <ADDR:PORT|off>
               Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
 
@@ -167,6 +173,8 @@ async fn short_help_is_a_page() {
                                          KEZ_CHAT_RATE_LIMIT=] [default: on] [possible values: on, off]
           --registration <REGISTRATION>  Who may take a handle [env: KEZ_CHAT_REGISTRATION=] [default:
                                          open] [possible values: open, invite, closed]
+          --retention-days <DAYS>        Days after which an event goes although a device has not
+                                         acknowledged it [env: KEZ_CHAT_RETENTION_DAYS=] [default: 30]
           --sig-bind <ADDR:PORT|off>     Where sigchains are served besides /v1/sigchains of --bind, or
                                          "off" for neither [env: KEZ_CHAT_SIG_BIND=] [default:
                                          127.0.0.1:7878]

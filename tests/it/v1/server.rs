@@ -21,6 +21,7 @@ async fn a_client_learns_what_it_has_to_know() {
         "https://kez.lat"
       ],
       "registration": "open",
+      "retention_days": 30,
       "server": "kez.lat",
       "sig_server_url": "http://localhost:7878",
       "time": "2026-05-25T03:00:00Z",
@@ -37,6 +38,7 @@ async fn it_follows_the_configuration_and_the_clock() {
             .map(|url| url.parse().expect("a URL"))
             .into();
         setup.args.registration = RegistrationMode::Invite;
+        setup.args.retention_days = 7;
         setup.args.sig_server_url = "https://sig.example.org/".parse().expect("a URL");
     })
     .await;
@@ -56,6 +58,7 @@ async fn it_follows_the_configuration_and_the_clock() {
         "http://localhost:6969"
       ],
       "registration": "invite",
+      "retention_days": 7,
       "server": "example.org",
       "sig_server_url": "https://sig.example.org",
       "time": "2026-05-25T03:01:01Z",
