@@ -52,6 +52,11 @@ fn signed_call() {
     run("signed_call");
 }
 
+#[test]
+fn mls() {
+    run("mls");
+}
+
 /// Each target is also one for libFuzzer, and the other way round.
 #[test]
 fn every_target_has_its_file() {

@@ -25,10 +25,11 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, HEXLOWER};
 use kez_core::json::{self, Value};
+use kez_core::mls_framing::Message;
 use kez_core::sigchain::Event;
 use kez_core::{
-    Claim, Document, Envelope, EnvelopeError, Handle, Identifier, Phrase, PrimaryKey, PublicKey,
-    Registration, Seed, ServerName, Signature, Timestamp, Verified,
+    Claim, DeviceCertificate, Document, Envelope, EnvelopeError, Handle, Identifier, Phrase, PrimaryKey,
+    PublicKey, Registration, Seed, ServerName, Signature, Timestamp, Verified,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -372,6 +373,7 @@ proptest! {
     fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = json::parse(&bytes);
         let _ = Envelope::parse(&bytes);
+        let _ = (Message::parse(&bytes), DeviceCertificate::parse(&bytes));
         let text = String::from_utf8_lossy(&bytes);
         let _ = (text.parse::<Identifier>(), text.parse::<PrimaryKey>(), text.parse::<Timestamp>());
         let _ = (text.parse::<Handle>(), text.parse::<ServerName>(), text.parse::<Phrase>());

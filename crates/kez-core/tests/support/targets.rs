@@ -10,20 +10,25 @@ use kez_core::http_signature::{
     Nonce, RequestParts, SignatureClaim, Signer, check_content_digest, content_digest, sign,
 };
 use kez_core::json::{self, Object, Value};
+use kez_core::mls_framing::{AppFrame, BadMessage, CheckedKeyPackage, CommitFrame, Message};
 use kez_core::sigchain::{Chain, Event, Head, Op, RotationProof, append};
-use kez_core::{Artifact, Claim, Document, Envelope, Phrase, PrimaryKey, Registration, Seed, Timestamp};
+use kez_core::{
+    Artifact, Claim, ConversationId, Device, DeviceCertificate, DeviceId, DeviceRevocation, Document,
+    Enrolment, Envelope, Members, MessageId, Phrase, PrimaryKey, PublicKey, Registration, Seed, Timestamp,
+};
 
 /// A target and its name, which is that of its file in `fuzz/fuzz_targets/`.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 7] = [
     ("envelope", envelope),
     ("chain_line", chain_line),
     ("compact", compact),
     ("markdown", markdown),
     ("phrase", phrase),
     ("signed_call", signed_call),
+    ("mls", mls),
 ];
 
 /// An envelope, or the payload of one that is then well signed.
@@ -32,12 +37,17 @@ pub(crate) fn envelope(data: &[u8]) {
         let again = Envelope::parse(envelope.canonical().as_bytes());
         assert_eq!(again.as_ref(), Ok(&envelope), "the canonical form is read back the same");
     }
-    for tag in [Registration::TAG, Claim::TAG, Event::TAG, RotationProof::TAG] {
+    for tag in
+        [Registration::TAG, Claim::TAG, Event::TAG, RotationProof::TAG, Device::TAG, DeviceRevocation::TAG]
+    {
         let Some(signed) = signed(data, tag, |_| {}) else { return };
         round_trip::<Registration>(signed.clone());
         round_trip::<Claim>(signed.clone());
         round_trip::<Event>(signed.clone());
-        round_trip::<RotationProof>(signed);
+        round_trip::<RotationProof>(signed.clone());
+        round_trip::<DeviceRevocation>(signed.clone());
+        round_trip::<Device>(signed.clone());
+        let _ = signed.verify::<Device>().map(Enrolment::check);
     }
 }
 
@@ -117,6 +127,28 @@ fn call(signer: &Signer, content_digest: Option<&str>) -> String {
     format!("{}\n{}\n{}", headers.signature_input, headers.signature, content_digest.unwrap_or_default())
 }
 
+/// An MLS message, in each place where a server takes one, or a device certificate.
+pub(crate) fn mls(data: &[u8]) {
+    if let Ok(certificate) = DeviceCertificate::parse(data) {
+        assert_eq!(certificate.to_bytes(), data);
+    }
+    let (cid, mid) = (ConversationId::from_bytes([1; 16]), MessageId::from_bytes([2; 16]));
+    let members = Members::try_from(vec![seed().public_key()]).expect("one member");
+    assert!(AppFrame::check(data, cid, mid).is_err(), "not for this conversation");
+    assert!(CommitFrame::check(data, cid, mid, &members).is_err(), "not for this conversation");
+    let Ok(message) = Message::parse(data) else { return };
+    let longer = [data, &[0]].concat();
+    assert_eq!(Message::parse(&longer), Err(BadMessage::TrailingBytes));
+    assert_eq!(Message::parse(&data[..data.len() - 1]), Err(BadMessage::Truncated));
+    if let Message::KeyPackage(package) = message
+        && let Ok(certificate) = DeviceCertificate::parse(package.leaf_node.identity)
+        && let Ok(key) = package.leaf_node.signature_key.try_into()
+        && CheckedKeyPackage::check(data, &certificate, &PublicKey::from_bytes(key), mls_now()).is_ok()
+    {
+        assert!(mls_messages().iter().any(|(_, made)| made == data), "nobody signed this one");
+    }
+}
+
 /// Inputs to start from, some of them for each target.
 pub(crate) fn corpus() -> Vec<Vec<u8>> {
     let seed = seed();
@@ -154,7 +186,50 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
     corpus.push(call(&session, None).into_bytes());
     corpus.extend(events.map(String::into_bytes));
     corpus.extend(payloads.map(String::into_bytes));
+    let (device, certificate) = enrolled();
+    corpus.push(payload_of(device.canonical()).into_bytes());
+    corpus.push(certificate.to_bytes().to_vec());
+    let of_interest = ["key_package_last_resort", "commit_external", "application", "group_info", "welcome"];
+    corpus.extend(
+        mls_messages()
+            .into_iter()
+            .filter(|(name, _)| of_interest.contains(&name.as_str()))
+            .map(|(_, made)| made),
+    );
     corpus
+}
+
+/// A device document and its certificate.
+fn enrolled() -> (Envelope, DeviceCertificate) {
+    let [auth_key, mls_key] = [0x44, 0x45].map(|byte| Seed::from_bytes([byte; 32]).public_key());
+    let device_id = DeviceId::from_bytes([3; 16]);
+    let expires_at = at().plus_seconds(86_400).expect("within the years");
+    let mls_certificate =
+        DeviceCertificate::issue(&seed(), device_id, &mls_key, at(), expires_at).expect("a window");
+    let server = "kez.lat".to_owned();
+    let device = Device { server, device_id, auth_key, mls_key, mls_certificate, expires_at };
+    (Envelope::sign(&device, &seed(), at()).expect("a device"), mls_certificate)
+}
+
+/// The messages of `vectors/mls/openmls.json`.
+fn mls_messages() -> Vec<(String, Vec<u8>)> {
+    let members = mls_members().into_iter().filter(|(name, _)| name != "cid");
+    members
+        .filter_map(|(name, value)| Some((name, BASE64URL_NOPAD.decode(value.as_str()?.as_bytes()).ok()?)))
+        .collect()
+}
+
+/// When they were made.
+fn mls_now() -> Timestamp {
+    match mls_members().get("now") {
+        Some(Value::Integer(seconds)) => Timestamp::from_unix(*seconds, 0).expect("within the years"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mls_members() -> Object {
+    let text = include_str!("../../../../vectors/mls/openmls.json");
+    json::parse(text.as_bytes()).ok().and_then(Value::into_object).expect("an object")
 }
 
 fn payload_of(envelope: &str) -> String {

@@ -2,9 +2,10 @@
 
 use data_encoding::HEXLOWER;
 use kez_core::{
-    BadCertificate, BadEnrolment, Device, DeviceCertificate, DeviceRevocation, Enrolment, Envelope,
-    EnvelopeError, Members, PublicKey, Seed, authenticated_data,
+    BadCertificate, BadEnrolment, CERTIFICATE_BYTES, Device, DeviceCertificate, DeviceId, DeviceRevocation,
+    Enrolment, Envelope, EnvelopeError, Members, PublicKey, Seed, Timestamp, authenticated_data,
 };
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{bytes, each, hex};
@@ -171,4 +172,34 @@ fn frame_authenticated_data() {
         };
         assert_eq!(HEXLOWER.encode(&data), case.authenticated_data);
     });
+}
+
+proptest! {
+    #[test]
+    fn no_bit_of_a_certificate_can_change(
+        seed in any::<[u8; 32]>(),
+        device_id in any::<[u8; 16]>(),
+        not_before in 0..253_402_300_798_i64,
+        flip in 0..CERTIFICATE_BYTES * 8,
+    ) {
+        let mls_key = Seed::from_bytes([7; 32]).public_key();
+        let [from, to] = [not_before, 253_402_300_799].map(|at| Timestamp::from_unix(at, 0).unwrap());
+        let certificate =
+            DeviceCertificate::issue(&Seed::from_bytes(seed), DeviceId::from_bytes(device_id), &mls_key, from, to)
+                .unwrap();
+        let mut bytes = certificate.to_bytes();
+        prop_assert_eq!(DeviceCertificate::parse(&bytes), Ok(certificate));
+        prop_assert!(certificate.verify(&mls_key).is_ok());
+        bytes[flip / 8] ^= 1 << (flip % 8);
+        prop_assert!(!DeviceCertificate::parse(&bytes).is_ok_and(|other| other.verify(&mls_key).is_ok()));
+    }
+
+    #[test]
+    fn the_order_of_members_does_not_matter(keys in prop::collection::btree_set(any::<[u8; 32]>(), 1..=64)) {
+        let keys: Vec<PublicKey> = keys.into_iter().map(PublicKey::from_bytes).collect();
+        let turned: Vec<PublicKey> = keys.iter().rev().copied().collect();
+        let members = Members::try_from(turned).unwrap();
+        prop_assert_eq!(members.as_slice(), keys.as_slice());
+        prop_assert_eq!(members.hash(), Members::try_from(keys).unwrap().hash());
+    }
 }
