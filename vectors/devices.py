@@ -42,7 +42,7 @@ def text(seconds):
 
 def certificates(g):
     here = " SPEC, Device certificates."
-    seed, mls = g.signer("alice"), g.public(g.signer("alice phone mls"))
+    seed, mls = g.KEY, g.public(g.signer("alice phone mls"))
     device = id16(g, "alice phone id")
 
     def make(begin=AT, end=AT + 365 * DAY, **changes):
@@ -92,7 +92,7 @@ class Phone:
     """A device of alice and its document."""
 
     def __init__(self, g):
-        self.g, self.seed = g, g.signer("alice")
+        self.g, self.seed = g, g.KEY
         self.id = id16(g, "alice phone id")
         self.auth, self.mls = g.signer("alice phone auth"), g.signer("alice phone mls")
 
