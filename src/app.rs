@@ -56,6 +56,8 @@ pub(crate) struct App {
 const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// A chat client looks up each person it meets once; a crawler of the directory is slowed down. Per minute.
 const LOOKUPS: NonZeroU32 = NonZeroU32::new(600).unwrap();
+/// A household takes in its devices and renews them; each costs two Ed25519 signatures and a write. Per ten minutes.
+const DEVICE_CHANGES: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Each costs two requests to somebody else's server. Per minute.
 const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
@@ -63,6 +65,7 @@ const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 #[derive(Debug)]
 pub(crate) struct Limits {
     registrations: RateLimit,
+    device_changes: RateLimit,
     lookups: RateLimit,
     resolutions: RateLimit,
 }
@@ -76,6 +79,7 @@ impl Limits {
         };
         Self {
             registrations: limit(REGISTRATIONS, 600),
+            device_changes: limit(DEVICE_CHANGES, 600),
             lookups: limit(LOOKUPS, 60),
             resolutions: limit(RESOLUTIONS, 60),
         }
@@ -86,6 +90,11 @@ impl App {
     /// Counts a registration.
     pub(crate) fn admit_registration(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.registrations.check(&client.net()))
+    }
+
+    /// Counts an enrolment or a revocation.
+    pub(crate) fn admit_device_change(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.device_changes.check(&client.net()))
     }
 
     /// Counts a lookup.
@@ -126,14 +135,12 @@ impl App {
     }
 
     /// Tells everybody who waits for these inboxes. To be called as soon as the write that put the events is durable.
-    #[expect(dead_code, reason = "its callers come next")]
     pub(crate) fn wake(&self, woken: &[Woken]) {
         self.bus.wake(woken);
     }
 
     /// Makes everything that trusts the devices of an account look at them again. To be called as soon as the
     /// enrolment, renewal or revocation is durable, and before it is answered.
-    #[expect(dead_code, reason = "its callers come next")]
     pub(crate) fn devices_changed(&self, primary: &PublicKey) {
         self.bus.devices_changed(primary);
     }
@@ -147,5 +154,19 @@ impl App {
     /// Whether the server has begun to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Does `work` to its end, also when who asked for it hangs up meanwhile and its answer is dropped.
+///
+/// For a write and what has to follow it in memory: a revocation that is durable and of which the caches never hear
+/// would be none.
+pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => std::future::pending().await, // the runtime ends: nobody waits any more
+        },
     }
 }

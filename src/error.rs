@@ -5,13 +5,14 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use kez_core::EnvelopeError;
+use kez_core::{BadEnrolment, EnvelopeError, ServerName, Timestamp};
 use kez_serve::problem::{Problem, chain};
 use kez_serve::rate::RetryAfter;
 
-use crate::registration::Refusal;
+use crate::devices::DeviceRefusal;
+use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
-use crate::store::{RegisterRefusal, StoreError};
+use crate::store::{EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError};
 use crate::webfinger::BadQuery;
 
 /// Everything that a handler can answer instead of what was asked for.
@@ -30,6 +31,18 @@ pub(crate) enum ApiError {
     /// The same registration was accepted once, and its handle has since been given up.
     #[error("this registration was used before, and its handle has been given up; sign a new one")]
     EnvelopeUsed,
+    /// The parts of a device document do not agree.
+    #[error(transparent)]
+    BadEnrolment(#[from] BadEnrolment),
+    /// A document about a device is against the rules of this server.
+    #[error(transparent)]
+    Device(#[from] DeviceRefusal),
+    /// An enrolment collides with what is stored.
+    #[error(transparent)]
+    Enrol(#[from] EnrolRefusal),
+    /// A revocation names nothing that is stored.
+    #[error(transparent)]
+    Revoke(#[from] RevokeRefusal),
     /// The path does not hold a key.
     #[error("not a key of the form ed25519:<64 lower-case hex digits> or nostr:npub1…")]
     BadKey,
@@ -82,14 +95,10 @@ fn problem(error: ApiError) -> Problem {
             _ => bad(error.code(), "Malformed document"),
         },
         ApiError::Registration(refusal) => match refusal {
-            Refusal::WrongServer { server } => {
-                bad("wrong_server", "Signed for another server").with("server", server.as_str())
-            }
+            Refusal::WrongServer { server } => wrong_server(&detail, &server),
             Refusal::BadHandle(_) => bad("bad_handle", "Not a handle"),
             Refusal::Reserved { .. } => forbidden("reserved_handle", "Handle is reserved"),
-            Refusal::ClockSkew { server_time } => bad("clock_skew", "Clocks do not agree")
-                .with("server_time", server_time.to_string())
-                .with("skew_max_s", crate::registration::SKEW_MAX_S),
+            Refusal::ClockSkew { server_time } => clock_skew(&detail, server_time),
             Refusal::Closed => forbidden("registration_closed", "Registration is closed"),
             Refusal::InviteRequired => forbidden("invite_required", "An invite is required"),
         },
@@ -100,6 +109,22 @@ fn problem(error: ApiError) -> Problem {
             RegisterRefusal::HandleConfusable => conflict("handle_confusable", "Handle looks like another"),
         },
         ApiError::EnvelopeUsed => conflict("envelope_used", "Registration was used before"),
+        ApiError::BadEnrolment(_) | ApiError::Device(DeviceRefusal::Expired { .. }) => {
+            bad("bad_enrolment", "Not an enrolment")
+        }
+        ApiError::Device(DeviceRefusal::WrongServer { server }) => wrong_server(&detail, &server),
+        ApiError::Device(DeviceRefusal::ClockSkew { server_time }) => clock_skew(&detail, server_time),
+        ApiError::Enrol(refusal) => match refusal {
+            EnrolRefusal::NotRegistered => forbidden("not_registered", "Key holds no handle"),
+            EnrolRefusal::DeviceRevoked => conflict("device_revoked", "Device was revoked"),
+            EnrolRefusal::DeviceExists => conflict("device_exists", "Device has other keys"),
+            EnrolRefusal::Superseded => conflict("superseded", "A later enrolment is stored"),
+            EnrolRefusal::KeyInUse => conflict("key_in_use", "Key belongs to another device"),
+            EnrolRefusal::TooManyDevices => forbidden("too_many_devices", "Too many devices"),
+        },
+        ApiError::Revoke(RevokeRefusal::UnknownDevice) => {
+            refused(StatusCode::NOT_FOUND, "not_found", "Not found")
+        }
         ApiError::BadKey => bad("bad_key", "Not a key"),
         ApiError::WebFinger(_) | ApiError::BadResource => bad("bad_resource", "Not a resource"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
@@ -116,4 +141,17 @@ fn problem(error: ApiError) -> Problem {
             refused(StatusCode::NOT_IMPLEMENTED, "nats_not_configured", "NATS is not configured")
         }
     }
+}
+
+fn wrong_server(detail: &str, server: &ServerName) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "wrong_server", "Signed for another server")
+        .detail(detail.to_owned())
+        .with("server", server.as_str())
+}
+
+fn clock_skew(detail: &str, server_time: Timestamp) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "clock_skew", "Clocks do not agree")
+        .detail(detail.to_owned())
+        .with("server_time", server_time.to_string())
+        .with("skew_max_s", SKEW_MAX_S)
 }

@@ -8,6 +8,7 @@ mod base_url;
 #[cfg_attr(not(test), expect(dead_code, reason = "the stream of events listens next"))]
 mod bus;
 mod caller;
+mod devices;
 mod error;
 mod http;
 mod invite;
@@ -27,6 +28,7 @@ pub mod webfinger;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use base64url::Base64Url;
+pub use devices::{DeviceRefusal, decide_enrolment, decide_revocation};
 pub use invite::{BadInviteToken, Invite, InviteHash, InviteToken};
 pub use key_packages::{AcceptedKeyPackage, Upload};
 pub use registration::{Accepted, Policy, Refusal, SKEW_MAX_S, decide};

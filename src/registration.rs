@@ -85,7 +85,7 @@ pub fn decide(
     if let Some(reason) = handle.reserved() {
         return Err(Refusal::Reserved { reason });
     }
-    if envelope.created_at().distance_nanos(now) > u128::from(SKEW_MAX_S) * 1_000_000_000 {
+    if !is_within_window(envelope.created_at(), now) {
         return Err(Refusal::ClockSkew { server_time: now.truncated() });
     }
     let invite = match policy.mode {
@@ -101,6 +101,11 @@ pub fn decide(
         invite,
         at: now.truncated(),
     })
+}
+
+/// Whether a document signed at `created_at` is new enough to be taken at the server's time `now`.
+pub(crate) fn is_within_window(created_at: Timestamp, now: Timestamp) -> bool {
+    created_at.distance_nanos(now) <= u128::from(SKEW_MAX_S) * 1_000_000_000
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::http::{health, lookup, nats_auth, register, resolve, server_info, web, webfinger};
+use crate::http::{devices, health, lookup, nats_auth, register, resolve, server_info, web, webfinger};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,7 @@ use crate::http::{health, lookup, nats_auth, register, resolve, server_info, web
     ),
     tags(
         (name = "registry", description = "Handles and the keys that hold them"),
+        (name = "devices", description = "Devices that act for an account"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -37,6 +38,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(register::register))
         .routes(routes!(lookup::by_handle))
         .routes(routes!(lookup::by_primary))
+        .routes(routes!(devices::enrol))
+        .routes(routes!(devices::revoke))
+        .routes(routes!(devices::list))
         .routes(routes!(webfinger::webfinger))
         .routes(routes!(webfinger::host_meta))
         .routes(routes!(resolve::resolve))

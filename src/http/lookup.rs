@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use kez_serve::reply::Json;
 
 /// A path parameter as text; one that is not UTF-8 names nothing.
-type Param = Result<Path<String>, PathRejection>;
+pub(super) type Param = Result<Path<String>, PathRejection>;
 
 /// The record of a handle.
 #[utoipa::path(
@@ -63,6 +63,6 @@ pub(crate) async fn by_primary(
     Ok(Json(app.record(account)))
 }
 
-fn text(param: Param) -> Option<String> {
+pub(super) fn text(param: Param) -> Option<String> {
     param.ok().map(|Path(text)| text)
 }

@@ -1,6 +1,7 @@
 //! The HTTP interface: one file per route. A handler extracts, decides, stores and responds; what it can answer
 //! stands in its description, which is also the OpenAPI document.
 
+pub(crate) mod devices;
 pub(crate) mod health;
 pub(crate) mod lookup;
 pub(crate) mod nats_auth;

@@ -80,3 +80,87 @@ pub(super) struct SignatureBody {
     #[schema(pattern = "^[0-9a-f]{128}$")]
     sig: String,
 }
+
+/// A signed document by which an account takes a device in. SPEC "Devices".
+#[derive(ToSchema)]
+#[schema(as = DeviceEnvelope)]
+pub(super) struct DeviceEnvelopeBody {
+    /// The tag.
+    #[schema(example = "device")]
+    kez: String,
+    /// What is signed, in its canonical form (RFC 8785).
+    payload: DevicePayload,
+    /// By the key named in the payload.
+    signature: SignatureBody,
+}
+
+/// "This device acts for me on this server, with these two keys, until then."
+#[derive(ToSchema)]
+pub(super) struct DevicePayload {
+    /// `kez.chat.device`.
+    #[schema(example = "kez.chat.device")]
+    r#type: String,
+    /// 1.
+    #[schema(example = 1)]
+    version: i64,
+    /// The key that signs.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    primary: String,
+    /// UTC, at most 300 seconds from the server's time.
+    #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
+    created_at: String,
+    /// The name of this server.
+    #[schema(example = "kez.lat")]
+    server: String,
+    /// 16 random bytes.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    device_id: String,
+    /// The key of its signed calls.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    auth_key: String,
+    /// Its signature key in MLS.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    mls_key: String,
+    /// 129 bytes in base64url without padding. SPEC "Device certificates".
+    #[schema(pattern = "^[A-Za-z0-9_-]{172}$")]
+    mls_certificate: String,
+    /// UTC, in whole seconds, at most 365 days after `created_at`.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// A signed document by which an account lets a device go. SPEC "Devices".
+#[derive(ToSchema)]
+#[schema(as = DeviceRevocationEnvelope)]
+pub(super) struct RevocationEnvelopeBody {
+    /// The tag.
+    #[schema(example = "device_revocation")]
+    kez: String,
+    /// What is signed, in its canonical form (RFC 8785).
+    payload: RevocationPayload,
+    /// By the key named in the payload.
+    signature: SignatureBody,
+}
+
+/// "This device no longer acts for me on this server, and never will again."
+#[derive(ToSchema)]
+pub(super) struct RevocationPayload {
+    /// `kez.chat.device_revocation`.
+    #[schema(example = "kez.chat.device_revocation")]
+    r#type: String,
+    /// 1.
+    #[schema(example = 1)]
+    version: i64,
+    /// The key that signs.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    primary: String,
+    /// UTC, at most 300 seconds from the server's time.
+    #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
+    created_at: String,
+    /// The name of this server.
+    #[schema(example = "kez.lat")]
+    server: String,
+    /// The device.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    device_id: String,
+}

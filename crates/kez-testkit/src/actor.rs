@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::answer::Answer;
 use crate::client::Call;
+use crate::device::DeviceActor;
 use crate::mls::MlsDevice;
 use crate::net::Net;
 
@@ -18,12 +19,18 @@ pub fn seed(name: &str) -> Seed {
 #[derive(Debug, Clone)]
 pub struct Actor {
     net: Net,
+    name: String,
     seed: Seed,
 }
 
 impl Actor {
     pub(crate) fn new(net: &Net, name: &str) -> Self {
-        Self { net: net.clone(), seed: seed(name) }
+        Self { net: net.clone(), name: name.to_owned(), seed: seed(name) }
+    }
+
+    /// What the person is called, which their keys are made of.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The person's secret.
@@ -38,7 +45,7 @@ impl Actor {
 
     /// The person's device called `name`, certified now; not enrolled. Whoever asks for a name gets the same keys, and
     /// other MLS state.
-    pub fn device(&self, name: &str) -> MlsDevice {
+    pub fn mls_device(&self, name: &str) -> MlsDevice {
         MlsDevice::new(&self.seed, name, self.net.now())
     }
 
@@ -72,8 +79,18 @@ impl Actor {
 
     /// A registration to be spoilt before it is signed, or after.
     pub fn draft(&self, handle: &str) -> Draft {
-        let signed = self.registration(handle);
-        Draft { envelope: serde_json::from_str(&signed).expect("JSON"), seed: self.seed.clone() }
+        Draft::new(&self.registration(handle), &self.seed)
+    }
+
+    /// The person's device called `name` as it calls the server; whoever asks for a name gets the same id and keys,
+    /// which are also those of the [`mls_device`](Self::mls_device) of that name.
+    pub fn device(&self, name: &str) -> DeviceActor {
+        DeviceActor::new(self, name)
+    }
+
+    /// The server that the person is at.
+    pub fn net(&self) -> &Net {
+        &self.net
     }
 }
 
@@ -86,6 +103,10 @@ pub struct Draft {
 }
 
 impl Draft {
+    pub(crate) fn new(signed: &str, seed: &Seed) -> Self {
+        Self { envelope: serde_json::from_str(signed).expect("JSON"), seed: seed.clone() }
+    }
+
     /// Sets a member of the payload.
     pub fn payload(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.envelope["payload"][name] = value.into();

@@ -1,6 +1,7 @@
 //! Below `/v1`.
 
 mod by_primary;
+mod devices;
 mod healthz;
 mod readyz;
 mod register;
