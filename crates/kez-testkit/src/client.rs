@@ -9,6 +9,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use kez_core::Timestamp;
+use kez_core::http_signature::{LIFETIME_S_MAX, Nonce, RequestParts, Signer, content_digest, sign};
+use kez_serve::rng::SystemRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,7 +57,7 @@ impl Connections {
 #[must_use]
 pub struct Call {
     connections: Connections,
-    request: Request<Full<Bytes>>,
+    request: Request<Bytes>,
 }
 
 impl Call {
@@ -67,7 +70,7 @@ impl Call {
     /// `target` goes out byte for byte; it has to be a request target that a URI can hold.
     pub(crate) fn new(connections: &Connections, to: SocketAddr, method: Method, target: &str) -> Self {
         let uri = Uri::builder().scheme("http").authority(to.to_string()).path_and_query(target);
-        let mut request = Request::new(Full::default());
+        let mut request = Request::new(Bytes::new());
         *request.method_mut() = method;
         *request.uri_mut() = uri.build().expect("a request target");
         Self { connections: connections.clone(), request }
@@ -83,13 +86,32 @@ impl Call {
 
     /// Sets the body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        *self.request.body_mut() = Full::new(body.into());
+        *self.request.body_mut() = body.into();
         self
     }
 
     /// Sets the body and says that it is JSON.
     pub fn json(self, body: impl Into<Bytes>) -> Self {
         self.header("content-type", "application/json").body(body)
+    }
+
+    /// Signs it as it stands, for a minute from `now`, which is the server's time. SPEC "Signed calls".
+    pub fn signed(self, signer: &Signer, now: Timestamp) -> Self {
+        let body = self.request.body();
+        let digest = (!body.is_empty()).then(|| content_digest(body));
+        let uri = self.request.uri();
+        let parts = RequestParts {
+            method: self.request.method().as_str(),
+            authority: uri.authority().expect("set by the constructor").as_str(),
+            path: uri.path(),
+            query: uri.query(),
+            content_digest: digest.as_deref(),
+        };
+        let nonce = Nonce::from_random(kez_serve::rng::bytes(&SystemRng));
+        let headers = sign(signer, &parts, now.unix_seconds(), LIFETIME_S_MAX, &nonce);
+        let headers = headers.expect("a request that can be signed");
+        let call = digest.into_iter().fold(self, |call, digest| call.header("content-digest", &digest));
+        call.header("signature-input", &headers.signature_input).header("signature", &headers.signature)
     }
 
     /// Sends it, and checks of the answer what every answer has to have.
@@ -99,7 +121,7 @@ impl Call {
 
     /// [`send`](Self::send) to a server that may be killed meanwhile; `None`: no whole answer came.
     pub async fn try_send(self) -> Option<Answer> {
-        let answer = self.connections.send(self.request).await?;
+        let answer = self.connections.send(self.request.map(Full::new)).await?;
         answer.expect_marks();
         Some(answer)
     }

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use kez_core::http_signature::Signer;
 use kez_core::{
     ConversationId, DEVICE_SECONDS_MAX, Device, DeviceCertificate, DeviceId, Envelope, Members, MessageId,
     PublicKey, Seed, Timestamp, authenticated_data,
@@ -94,6 +95,11 @@ impl MlsDevice {
     /// The secret of its signed calls.
     pub fn auth(&self) -> &Seed {
         &self.auth
+    }
+
+    /// What signs its calls.
+    pub fn signer(&self) -> Signer {
+        Signer::Device { primary: self.primary(), device_id: self.id, seed: self.auth.clone() }
     }
 
     /// Its signature key in MLS.

@@ -17,12 +17,14 @@ use kez_serve::clock::{Clock, ManualClock, SystemClock};
 use kez_serve::listen::Limits;
 use kez_serve::rng::SystemRng;
 use kez_sig_server::{ByteSize, ChainLimits};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::actor::Actor;
 use crate::answer::Answer;
 use crate::chains::check_chains;
 use crate::client::{Call, Connections, DEADLINE, raw};
+use crate::mls::MlsDevice;
 
 /// When every test begins.
 pub const START: &str = "2026-05-25T03:00:00Z";
@@ -198,6 +200,22 @@ impl Net {
     /// `POST target`, to be given a body.
     pub fn post(&self, target: &str) -> Call {
         self.call("POST", target)
+    }
+
+    /// A call with a body in JSON, signed by a device now.
+    pub fn signed(&self, device: &MlsDevice, method: &str, target: &str, body: &Value) -> Call {
+        let body = body.to_string();
+        self.call(method, target).json(body).signed(&device.signer(), self.now())
+    }
+
+    /// `GET target`, signed by a device now.
+    pub async fn get_signed(&self, device: &MlsDevice, target: &str) -> Answer {
+        self.call("GET", target).signed(&device.signer(), self.now()).send().await
+    }
+
+    /// `POST /v1/devices`: takes the device in, or renews it.
+    pub async fn enrol(&self, device: &MlsDevice) -> Answer {
+        self.post("/v1/devices").json(device.enrolment(&self.server_name(), self.now())).send().await
     }
 
     /// `POST /v1/register` with this body.
