@@ -128,7 +128,7 @@ impl Call {
 
     /// Sends it for a stream of events; the answer, where it is none.
     pub async fn stream(self) -> Result<Events, Answer> {
-        self.connections.stream(self.request).await
+        self.connections.stream(self.request.map(Full::new)).await
     }
 }
 
