@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod conversations;
 mod devices;
 mod inbox;
 mod key_packages;
@@ -14,6 +15,11 @@ mod sqlite;
 use async_trait::async_trait;
 use kez_core::ServerName;
 
+pub use conversations::{
+    AcceptedBundle, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, CONVERSATIONS_MAX, Committed,
+    Conversation, ConversationSummary, Conversations, FramePage, FrameRefusal, Head, MembersFault,
+    NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame,
+};
 pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
@@ -30,7 +36,7 @@ pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices + KeyPackages {
+pub trait Store: Registry + Devices + Conversations + KeyPackages {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

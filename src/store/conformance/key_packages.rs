@@ -17,7 +17,7 @@ type Shared<S> = std::sync::Arc<S>;
 const DAY: i64 = 24 * 60 * 60;
 
 /// Takes in the devices 1 to `devices` of `owner`, who is registered with it.
-async fn settle(store: &impl Store, owner: &str, devices: u8) -> Vec<StoredDevice> {
+pub(in crate::store) async fn settle(store: &impl Store, owner: &str, devices: u8) -> Vec<StoredDevice> {
     register(store, owner).await;
     let mut all = Vec::new();
     for n in 1..=devices {

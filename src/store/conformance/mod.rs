@@ -1,5 +1,6 @@
 //! What every engine of [`Store`](super::Store) has to pass. Each case gets a fresh, empty store.
 
+pub(in crate::store) mod conversations;
 pub(in crate::store) mod devices;
 pub(in crate::store) mod key_packages;
 pub(in crate::store) mod registry;
@@ -57,6 +58,24 @@ macro_rules! store_conformance {
             a_renewed_device_begins_anew,
             many_claims_at_once_share_no_one_time_package,
             what_is_old_is_swept,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, conversations;
+            a_creation_is_whole,
+            a_repeated_creation_is_answered_alike,
+            a_pair_has_one_conversation,
+            one_pair_wanted_by_many_at_once_has_one_winner,
+            a_refused_creation_leaves_nothing_behind,
+            frames_are_numbered_without_gaps,
+            a_repeated_frame_is_answered_alike,
+            one_commit_ends_an_epoch,
+            a_repeated_commit_is_answered_alike,
+            members_come_and_go_with_a_commit,
+            a_commit_changes_members_by_the_rules_or_nothing,
+            a_revoked_device_writes_nothing,
+            a_stranger_learns_nothing,
+            conversations_are_listed_in_pages,
+            a_log_is_read_in_pages,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

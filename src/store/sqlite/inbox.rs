@@ -33,6 +33,30 @@ pub(super) fn put_all(db: &Connection, account: AccountId, subjects: &[Subject])
     Ok(Woken { account, primary: PublicKey::from_bytes(primary), head: head.cast_unsigned() })
 }
 
+/// Adds frames to the inbox of every member of a conversation, in this order; not none.
+pub(super) fn put_frames(db: &Connection, conversation: i64, frames: &[i64]) -> rusqlite::Result<Vec<Woken>> {
+    let count = i64::try_from(frames.len()).unwrap_or(i64::MAX);
+    let woken: Vec<_> = db
+        .prepare_cached(
+            "UPDATE accounts SET inbox_head = inbox_head + ?2
+             WHERE id IN (SELECT account FROM members WHERE conversation = ?1 AND until IS NULL)
+             RETURNING id, primary_key, inbox_head",
+        )?
+        .query_map([conversation, count], |row| {
+            Ok(Woken {
+                account: AccountId(row.get(0)?),
+                primary: PublicKey::from_bytes(row.get(1)?),
+                head: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let subjects: Vec<_> = frames.iter().map(|frame| Subject::Frame(*frame)).collect();
+    for one in &woken {
+        insert(db, one.account, one.head.cast_signed() - count, &subjects)?;
+    }
+    Ok(woken)
+}
+
 /// Writes pointers under the numbers after `before`.
 fn insert(db: &Connection, account: AccountId, before: i64, subjects: &[Subject]) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(

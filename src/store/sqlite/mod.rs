@@ -1,5 +1,6 @@
 //! The SQLite engine: a file per area of the domain.
 
+mod conversations;
 mod devices;
 #[expect(dead_code, reason = "the first event comes next")]
 mod inbox;

@@ -1,0 +1,81 @@
+//! Application messages: the path that every message takes.
+
+use kez_core::{ConversationId, FrameKind, Timestamp};
+use kez_serve::sqlite::JobError;
+use rusqlite::{Connection, params};
+
+use super::{Admitted, Row, admit, earlier, insert};
+use crate::store::sqlite::inbox;
+use crate::store::{AcceptedFrame, Appended, Author, FrameRefusal, NotAdmitted, Placed};
+
+/// What a frame came to.
+type Verdict = Result<Placed, FrameRefusal>;
+
+pub(super) fn append(
+    db: &Connection,
+    by: Author,
+    cid: ConversationId,
+    frames: &[AcceptedFrame],
+    at: Timestamp,
+) -> Result<Appended, JobError<NotAdmitted>> {
+    let mut admitted = admit(db, by, cid)?.map_err(JobError::Refused)?;
+    let (mut verdicts, mut placed) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+    for frame in frames {
+        verdicts.push(place(db, &mut admitted, by, frame, at, &mut placed)?);
+    }
+    if placed.is_empty() {
+        return Ok(Appended { verdicts, woken: Vec::new() });
+    }
+    db.prepare_cached("UPDATE conversations SET seq = ?2 WHERE id = ?1")?
+        .execute(params![admitted.conversation, admitted.head.seq.cast_signed()])?;
+    let woken = inbox::put_frames(db, admitted.conversation, &placed)?;
+    Ok(Appended { verdicts, woken })
+}
+
+/// Stores one frame behind the head; adds its row to `placed`.
+fn place(
+    db: &Connection,
+    admitted: &mut Admitted,
+    by: Author,
+    frame: &AcceptedFrame,
+    at: Timestamp,
+    placed: &mut Vec<i64>,
+) -> rusqlite::Result<Verdict> {
+    if frame.epoch != admitted.head.epoch {
+        let repeated = repeated(db, admitted.conversation, by, frame)?;
+        return Ok(repeated.unwrap_or(Err(FrameRefusal::StaleEpoch(admitted.head))));
+    }
+    let seq = admitted.head.seq + 1;
+    let row = Row {
+        conversation: admitted.conversation,
+        seq,
+        mid: frame.id,
+        kind: FrameKind::App,
+        at,
+        sender: by.account,
+        request_sha256: None,
+        bytes: &frame.bytes,
+    };
+    let Some(row) = insert(db, &row)? else {
+        return Ok(repeated(db, admitted.conversation, by, frame)?.unwrap_or(Err(FrameRefusal::MidReused)));
+    };
+    admitted.head.seq = seq;
+    placed.push(row);
+    Ok(Ok(Placed { seq, at, is_repeated: false }))
+}
+
+/// The verdict on a frame whose id is used.
+fn repeated(
+    db: &Connection,
+    conversation: i64,
+    by: Author,
+    frame: &AcceptedFrame,
+) -> rusqlite::Result<Option<Verdict>> {
+    Ok(earlier(db, conversation, frame.id)?.map(|earlier| {
+        if earlier.sender == by.account && earlier.bytes == frame.bytes {
+            Ok(Placed { seq: earlier.seq, at: earlier.at, is_repeated: true })
+        } else {
+            Err(FrameRefusal::MidReused)
+        }
+    }))
+}
