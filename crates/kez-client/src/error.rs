@@ -5,7 +5,6 @@ use kez_core::{ServerName, Timestamp};
 use serde::Deserialize;
 
 use crate::events::{CHAIN_BYTES_MAX, LINE_BYTES_MAX};
-use crate::transport::BODY_BYTES_MAX;
 
 /// The longest text of a server that is kept for people to read, in characters.
 const TEXT_CHARS_MAX: usize = 400;
@@ -72,8 +71,9 @@ pub enum ClientError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerFault {
-    /// The body is larger than [`BODY_BYTES_MAX`].
-    #[error("its answer is larger than {} KiB", BODY_BYTES_MAX / 1024)]
+    /// The body is larger than this call's answer can be: [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX), where the call
+    /// sets no bound of its own.
+    #[error("its answer is larger than one to this call can be")]
     TooLarge,
     /// The body is not the JSON that belongs to this call.
     #[error("its answer is not the JSON that belongs here")]
@@ -96,6 +96,12 @@ pub enum AnswerFault {
     /// A chain is larger than [`CHAIN_BYTES_MAX`], or has more than [`EVENTS_MAX`] lines.
     #[error("its sigchain has more than {EVENTS_MAX} events or {} MiB", CHAIN_BYTES_MAX / (1024 * 1024))]
     ChainTooLarge,
+    /// The body is not `text/event-stream`, as events are.
+    #[error("its answer is no stream of events")]
+    NotEvents,
+    /// An event of a stream is larger than any can be.
+    #[error("an event of its stream is larger than any can be")]
+    EventTooLarge,
     /// The WebFinger account has no KEZ key, or no link to a record.
     #[error("its WebFinger answer names no KEZ key and record")]
     NoKezAccount,
@@ -126,6 +132,21 @@ pub enum Contradiction {
     /// The answer to an append names another event than the one that was sent.
     #[error("it confirms another event than the one it was sent")]
     OtherEvent,
+    /// The answer is about another device than the one that was sent, or about one with other keys.
+    #[error("it answers for another device")]
+    OtherDevice,
+    /// A device is listed whose document the primary key did not sign, or whose parts disagree.
+    #[error("it lists a device that its owner did not take in")]
+    UnfitDevice,
+    /// The answer is about another conversation than the one asked for.
+    #[error("it answers for another conversation")]
+    OtherConversation,
+    /// The verdicts are about other messages than those that were sent.
+    #[error("it answers for other messages")]
+    OtherMessage,
+    /// Numbers that have to rise do not.
+    #[error("what it gives is out of order")]
+    OutOfOrder,
 }
 
 /// A refusal by the server (RFC 9457). All text is the server's, cut to length and free of control characters.
@@ -140,7 +161,7 @@ pub struct Problem {
     pub detail: String,
     /// Seconds to wait before the next attempt (the header `Retry-After`).
     pub retry_after_s: Option<u64>,
-    /// The server's clock, told with `clock_skew`.
+    /// The server's clock, told with `clock_skew` and `signature_expired`.
     pub server_time: Option<Timestamp>,
 }
 
@@ -176,16 +197,16 @@ impl Problem {
     /// Reads a body of `application/problem+json`; `None` when it has no usable `code`.
     pub(crate) fn read(status: u16, body: &[u8], retry_after_s: Option<u64>) -> Option<Self> {
         let wire: Wire = serde_json::from_slice(body).ok()?;
-        let code_fits = (1..=CODE_BYTES_MAX).contains(&wire.code.len())
-            && wire.code.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        let detail = wire.detail.or(wire.title).unwrap_or_else(|| wire.code.clone());
-        code_fits.then(|| Self {
-            status,
-            code: wire.code,
-            detail: readable(&detail),
-            retry_after_s,
-            server_time: wire.server_time,
-        })
+        let problem = Self::new(status, wire.code, wire.detail.or(wire.title).as_deref())?;
+        Some(Self { retry_after_s, server_time: wire.server_time, ..problem })
+    }
+
+    /// A problem with a usable `code`; without a text, that stands for it.
+    pub(crate) fn new(status: u16, code: String, detail: Option<&str>) -> Option<Self> {
+        let code_fits = (1..=CODE_BYTES_MAX).contains(&code.len())
+            && code.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let detail = readable(detail.unwrap_or(&code));
+        code_fits.then_some(Self { status, code, detail, retry_after_s: None, server_time: None })
     }
 }
 

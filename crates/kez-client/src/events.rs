@@ -14,7 +14,7 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 pub const CHAIN_BYTES_MAX: u64 = EVENTS_MAX * 16 * 1024;
 
 /// What the media type of a chain is.
-const JSONL: &str = "application/jsonl";
+pub(crate) const JSONL: &str = "application/jsonl";
 
 /// A chain, or its end, on its way here.
 #[derive(Debug)]

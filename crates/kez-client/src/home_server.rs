@@ -1,6 +1,8 @@
 //! The calls of one home server. SPEC "Home server".
 
-use kez_core::{Fqhn, Handle, PublicKey, Record, Registration, ServerName, Verified};
+use std::time::Duration;
+
+use kez_core::{ExchangeKey, Fqhn, Handle, PublicKey, Record, Registration, ServerName, Verified};
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -15,6 +17,11 @@ use crate::transport::{Answer, Transport};
 const CODE_NOT_FOUND: &str = "not_found";
 /// The header that carries an invite token.
 const HEADER_INVITE: &str = "kez-invite";
+
+/// The longest time of one stream of events, in seconds. Servers end it after an hour.
+pub const STREAM_S_MAX: u64 = 3_700;
+/// How long a stream may be silent, in seconds, before the server counts as lost: two of its signs of life, and some.
+pub const STREAM_IDLE_S_MAX: u64 = 60;
 
 /// A home server, by the URL that the user gave.
 #[derive(Debug, Clone)]
@@ -32,6 +39,10 @@ pub struct ServerInfo {
     pub registration: RegistrationPolicy,
     /// Where its people publish their sigchains.
     pub sig_server_url: Option<SigUrl>,
+    /// Its side of sessions; absent: it has none.
+    pub session_key: Option<ExchangeKey>,
+    /// How long it keeps what a device has not read, in days.
+    pub retention_days: Option<u32>,
 }
 
 /// Who may take a handle on a server.
@@ -127,8 +138,19 @@ impl HomeServer {
         Ok(Some(record))
     }
 
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// A transport for what goes on and on.
+    pub(crate) fn stream_transport(&self) -> Result<Transport, ClientError> {
+        let (call_max, idle_max) =
+            (Duration::from_secs(STREAM_S_MAX), Duration::from_secs(STREAM_IDLE_S_MAX));
+        Transport::for_streams(self.url.as_url(), call_max, idle_max)
+    }
+
     /// The URL of a call: `/v1/` and these segments, escaped.
-    fn call(&self, segments: &[&str]) -> Url {
+    pub(crate) fn call(&self, segments: &[&str]) -> Url {
         let mut url = self.url.as_url().clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().push("v1").extend(segments);

@@ -9,7 +9,7 @@ use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{AnswerFault, ClientError, Contradiction};
-use crate::events::Events;
+use crate::events::{Events, JSONL};
 use crate::home_server::found;
 use crate::sig_url::SigUrl;
 use crate::transport::{Answer, Transport};
@@ -215,7 +215,8 @@ impl SigServer {
     }
 
     async fn open(&self, url: &Url) -> Result<Option<Events>, ClientError> {
-        match self.transport.open(url, Duration::from_secs(CHAIN_S_MAX)).await? {
+        let call_max = Duration::from_secs(CHAIN_S_MAX);
+        match self.transport.open(url, JSONL, HeaderMap::new(), call_max).await? {
             Ok(pieces) => Events::new(pieces).map(Some),
             Err(answer) if found(&answer)? => Err(answer.not_protocol(AnswerFault::NotJsonl)),
             Err(_) => Ok(None),

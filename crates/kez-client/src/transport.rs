@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::de::DeserializeOwned;
 
 use crate::error::{AnswerFault, ClientError, Contradiction, Problem};
 
-/// The largest body read of any answer, in bytes. A record has under 1 KiB.
+/// The largest body read of an answer whose call sets no bound of its own, in bytes. A record has under 1 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest time for one call, from name resolution to the last byte, in seconds.
 pub const CALL_S_MAX: u64 = 10;
@@ -23,6 +23,19 @@ const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Transport {
     client: Client,
     call_max: Duration,
+}
+
+/// A request, and how much of an answer it may have.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    /// Further headers; the media types are seen to.
+    pub(crate) headers: HeaderMap,
+    /// One JSON document.
+    pub(crate) json: Option<String>,
+    /// The largest body of the answer, in bytes.
+    pub(crate) bytes_max: usize,
 }
 
 /// An answer whose body is read piece by piece, with whatever length. The caller bounds it.
@@ -50,37 +63,56 @@ impl Transport {
     }
 
     fn with_timeout(url: &Url, timeout: Duration) -> Result<Self, ClientError> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(url.scheme() == "https")?)
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
-            // A proxy would read and could change what goes to a plain http server, and it cannot reach the
-            // loopback server that the first steps in the README start.
-            .no_proxy()
-            .timeout(timeout)
-            .build()
-            .map_err(|source| unanswered(url, timeout, source))?;
-        Ok(Self { client, call_max: timeout })
+        Self::build(builder(url)?.timeout(timeout), url, timeout)
+    }
+
+    /// A transport for streams that may go on for `call_max`, and are broken off when nothing comes for `idle_max`.
+    pub(crate) fn for_streams(
+        url: &Url,
+        call_max: Duration,
+        idle_max: Duration,
+    ) -> Result<Self, ClientError> {
+        let builder = builder(url)?.connect_timeout(Duration::from_secs(CALL_S_MAX)).read_timeout(idle_max);
+        Self::build(builder, url, call_max)
     }
 
     /// Reads `url`.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, ClientError> {
-        self.exchange(url, self.client.get(url.clone())).await
+        self.get_large(url, BODY_BYTES_MAX).await
     }
 
-    /// Reads `url` piece by piece within `call_max` altogether; an answer other than 200 comes whole.
+    /// Reads `url`, whose body may have `bytes_max` bytes.
+    pub(crate) async fn get_large(&self, url: &Url, bytes_max: usize) -> Result<Answer, ClientError> {
+        self.ask(Ask { method: Method::GET, url, headers: HeaderMap::new(), json: None, bytes_max }).await
+    }
+
+    /// Makes one exchange.
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, ClientError> {
+        let Ask { method, url, headers, json, bytes_max } = ask;
+        let mut request = self.client.request(method, url.clone()).headers(headers);
+        if let Some(json) = json {
+            request = request.header(CONTENT_TYPE, "application/json").body(json);
+        }
+        let accept = "application/json, application/jrd+json, application/problem+json";
+        let (head, response) = send(url, request, accept, self.call_max).await?;
+        whole(url, head, response, self.call_max, bytes_max).await
+    }
+
+    /// Reads `url` as `media` piece by piece within `call_max` altogether; an answer other than 200 comes whole.
     pub(crate) async fn open(
         &self,
         url: &Url,
+        media: &str,
+        headers: HeaderMap,
         call_max: Duration,
     ) -> Result<Result<Pieces, Answer>, ClientError> {
-        let request = self.client.get(url.clone()).timeout(call_max);
-        let accept = "application/jsonl, application/problem+json";
+        let request = self.client.get(url.clone()).headers(headers).timeout(call_max);
+        let accept = &format!("{media}, application/problem+json");
         let (head, response) = send(url, request, accept, call_max).await?;
         if head.status == StatusCode::OK {
             return Ok(Ok(Pieces { url: url.clone(), head, after_s: call_max.as_secs(), response }));
         }
-        whole(url, head, response, call_max).await.map(Err)
+        whole(url, head, response, call_max, BODY_BYTES_MAX).await.map(Err)
     }
 
     /// Sends one JSON document, with further headers.
@@ -90,15 +122,24 @@ impl Transport {
         json: String,
         headers: HeaderMap,
     ) -> Result<Answer, ClientError> {
-        let request = self.client.post(url.clone()).headers(headers);
-        self.exchange(url, request.header(CONTENT_TYPE, "application/json").body(json)).await
+        let ask = Ask { method: Method::POST, url, headers, json: Some(json), bytes_max: BODY_BYTES_MAX };
+        self.ask(ask).await
     }
 
-    async fn exchange(&self, url: &Url, request: RequestBuilder) -> Result<Answer, ClientError> {
-        let accept = "application/json, application/jrd+json, application/problem+json";
-        let (head, response) = send(url, request, accept, self.call_max).await?;
-        whole(url, head, response, self.call_max).await
+    fn build(builder: ClientBuilder, url: &Url, call_max: Duration) -> Result<Self, ClientError> {
+        let client = builder.build().map_err(|source| unanswered(url, call_max, source))?;
+        Ok(Self { client, call_max })
     }
+}
+
+fn builder(url: &Url) -> Result<ClientBuilder, ClientError> {
+    Ok(Client::builder()
+        .tls_backend_preconfigured(tls(url.scheme() == "https")?)
+        .user_agent(USER_AGENT)
+        .redirect(redirect::Policy::none())
+        // A proxy would read and could change what goes to a plain http server, and it cannot reach the
+        // loopback server that the first steps in the README start.
+        .no_proxy())
 }
 
 /// The authorities are read only when they are needed: plain http works on a machine that has none.
@@ -119,10 +160,10 @@ fn tls(with_authorities: bool) -> Result<ClientConfig, ClientError> {
 async fn send(
     url: &Url,
     request: RequestBuilder,
-    accept: &'static str,
+    accept: &str,
     call_max: Duration,
 ) -> Result<(Answer, Response), ClientError> {
-    let sent = request.header(ACCEPT, HeaderValue::from_static(accept)).send().await;
+    let sent = request.header(ACCEPT, accept).send().await;
     let response = sent.map_err(|source| unanswered(url, call_max, source))?;
     let head = Answer {
         origin: origin(url),
@@ -133,15 +174,16 @@ async fn send(
     Ok((head, response))
 }
 
-/// The answer with its body, up to [`BODY_BYTES_MAX`].
+/// The answer with its body, up to `bytes_max`.
 async fn whole(
     url: &Url,
     mut answer: Answer,
     mut response: Response,
     call_max: Duration,
+    bytes_max: usize,
 ) -> Result<Answer, ClientError> {
     while let Some(chunk) = response.chunk().await.map_err(|source| unanswered(url, call_max, source))? {
-        if answer.body.len() + chunk.len() > BODY_BYTES_MAX {
+        if answer.body.len() + chunk.len() > bytes_max {
             return Err(answer.not_protocol(AnswerFault::TooLarge));
         }
         answer.body.extend_from_slice(&chunk);
