@@ -24,7 +24,10 @@ pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
 };
-pub use inbox::DeviceChange;
+pub use inbox::{
+    AckRefusal, ConversationRow, CursorRefusal, DeviceChange, EVENT_BYTES, Event, InboxLimits, InboxPage,
+    Inboxes, Mailbox, News, Retention, Swept,
+};
 pub use key_packages::{
     CLAIM_LIFETIME_SECONDS_MIN, CLAIM_REPEAT_SECONDS, CLAIM_WINDOW_SECONDS, CLAIMS_PER_CLAIMER_MAX,
     CLAIMS_PER_TARGET_MAX, Claim, ClaimRefusal, Claimed, ClaimedKeyPackage, KeyPackageCounts, KeyPackages,
@@ -36,7 +39,7 @@ pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices + Conversations + KeyPackages {
+pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

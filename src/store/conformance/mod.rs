@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod conversations;
 pub(in crate::store) mod devices;
+pub(in crate::store) mod inbox;
 pub(in crate::store) mod key_packages;
 pub(in crate::store) mod registry;
 
@@ -76,6 +77,21 @@ macro_rules! store_conformance {
             a_stranger_learns_nothing,
             conversations_are_listed_in_pages,
             a_log_is_read_in_pages,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, inbox;
+            what_happens_to_devices_is_told_in_order,
+            a_new_device_reads_from_its_enrolment_on,
+            pages_are_bounded_and_hold_something,
+            a_cursor_moves_forward_only,
+            a_cursor_beyond_the_head_is_refused,
+            a_revoked_device_has_no_mailbox,
+            nobody_reads_anothers_inbox,
+            what_every_active_device_acknowledged_goes,
+            revoked_and_expired_devices_are_not_waited_for,
+            unacknowledged_events_go_after_some_days,
+            an_account_without_active_devices_keeps_its_events_for_some_days,
+            a_sweep_comes_to_every_account,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

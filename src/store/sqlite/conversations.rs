@@ -215,4 +215,4 @@ pub(super) fn millis(number: i64, column: usize) -> rusqlite::Result<Timestamp> 
 /// A column holds a number that none of its values has.
 #[derive(Debug, thiserror::Error)]
 #[error("the row is damaged: no value has this number")]
-struct UnknownNumber;
+pub(super) struct UnknownNumber;

@@ -5,12 +5,12 @@ use kez_core::{DeviceCertificate, DeviceId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, damaged, key_packages, read_time, read_u64};
-use crate::store::StoreError;
+use super::{SqliteStore, damaged, inbox, key_packages, read_time, read_u64};
 use crate::store::devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
-    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice,
+    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
 };
+use crate::store::{DeviceChange, StoreError};
 
 /// What [`read_device`] reads.
 macro_rules! device_columns {
@@ -149,7 +149,12 @@ fn enrolled(
 ) -> Result<Enrolled, JobError<EnrolRefusal>> {
     let stored = device(db, &wanted.primary, &wanted.device_id)?;
     let device = stored.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Ok(Enrolled { device, outcome, woken: Vec::new() })
+    let change = match outcome {
+        EnrolledHow::New => DeviceChange::Enrolled,
+        EnrolledHow::Renewed | EnrolledHow::Before => DeviceChange::Renewed,
+    };
+    let woken = tell(db, &device, change, wanted.at)?;
+    Ok(Enrolled { device, outcome, woken })
 }
 
 fn revoke(db: &Connection, wanted: &AcceptedRevocation) -> Result<Revoked, JobError<RevokeRefusal>> {
@@ -163,7 +168,19 @@ fn revoke(db: &Connection, wanted: &AcceptedRevocation) -> Result<Revoked, JobEr
     db.prepare_cached("UPDATE accounts SET revocations = revocations + 1 WHERE id = ?1")?
         .execute([stored.account.0])?;
     key_packages::forget(db, stored.device)?;
-    Ok(Revoked { revoked_at: wanted.at, woken: Vec::new() })
+    let woken = tell(db, &stored, DeviceChange::Revoked, wanted.at)?;
+    Ok(Revoked { revoked_at: wanted.at, woken })
+}
+
+/// Puts what happened to a device into its account's inbox.
+fn tell(
+    db: &Connection,
+    stored: &StoredDevice,
+    change: DeviceChange,
+    at: Timestamp,
+) -> rusqlite::Result<Vec<Woken>> {
+    let subject = inbox::Subject::Device { device: stored.device, change, at };
+    Ok(vec![inbox::put(db, stored.account, subject)?])
 }
 
 fn is_registered(db: &Connection, primary: &PublicKey) -> rusqlite::Result<bool> {

@@ -1,9 +1,51 @@
 //! Inboxes: each an ordered list of pointers to what its account has to read.
 
-use kez_core::{PublicKey, Timestamp};
-use rusqlite::{Connection, params};
+use async_trait::async_trait;
+use kez_core::{ConversationId, DeviceId, MessageId, PublicKey, Timestamp};
+use kez_serve::sqlite::JobError;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::store::{AccountId, DeviceChange, DeviceRow, Woken};
+use super::{SqliteStore, conversations, damaged, read_time, read_u64, retention};
+use crate::store::{
+    AccountId, AckRefusal, ConversationRow, CursorRefusal, DeviceChange, DeviceRow, EVENT_BYTES, Event,
+    InboxLimits, InboxPage, Inboxes, Mailbox, News, Retention, StoreError, Swept, Woken,
+};
+
+#[async_trait]
+impl Inboxes for SqliteStore {
+    async fn mailbox(&self, device: DeviceRow) -> Result<Option<Mailbox>, StoreError> {
+        Ok(self.database.read(|db| mailbox(db, device))?)
+    }
+
+    async fn events(
+        &self,
+        account: AccountId,
+        after: u64,
+        limits: InboxLimits,
+    ) -> Result<Result<InboxPage, CursorRefusal>, StoreError> {
+        Ok(self.database.read(|db| events(db, account, after, limits))?)
+    }
+
+    async fn ack(&self, device: DeviceRow, n: u64) -> Result<Result<u64, AckRefusal>, StoreError> {
+        Ok(self.database.write(move |db| ack(db, device, n)).await?)
+    }
+
+    async fn sweep_inboxes(
+        &self,
+        after: Option<AccountId>,
+        retention: Retention,
+    ) -> Result<Swept<AccountId>, StoreError> {
+        retention::sweep_inboxes(&self.database, after, retention).await
+    }
+
+    async fn sweep_conversations(
+        &self,
+        after: Option<ConversationRow>,
+        retention: Retention,
+    ) -> Result<Swept<ConversationRow>, StoreError> {
+        retention::sweep_conversations(&self.database, after, retention).await
+    }
+}
 
 /// What an event points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,5 +123,131 @@ fn number(change: DeviceChange) -> i64 {
         DeviceChange::Enrolled => 0,
         DeviceChange::Renewed => 1,
         DeviceChange::Revoked => 2,
+    }
+}
+
+fn mailbox(db: &Connection, device: DeviceRow) -> rusqlite::Result<Option<Mailbox>> {
+    db.prepare_cached(
+        "SELECT a.inbox_head, a.inbox_dropped, d.acked, d.expires_at
+         FROM devices d JOIN accounts a ON a.id = d.account
+         WHERE d.id = ?1 AND d.revoked_at IS NULL",
+    )?
+    .query_row([device.0], |row| {
+        Ok(Mailbox {
+            head: read_u64(row, 0)?,
+            oldest: read_u64(row, 1)? + 1,
+            acked: read_u64(row, 2)?,
+            expires_at: read_time(row, 3)?,
+        })
+    })
+    .optional()
+}
+
+/// One state for all statements: a sweep between them would leave a gap that nobody sees.
+fn events(
+    db: &Connection,
+    account: AccountId,
+    after: u64,
+    limits: InboxLimits,
+) -> rusqlite::Result<Result<InboxPage, CursorRefusal>> {
+    let state = db.unchecked_transaction()?;
+    let (head, dropped) = state
+        .prepare_cached("SELECT inbox_head, inbox_dropped FROM accounts WHERE id = ?1")?
+        .query_row([account.0], |row| Ok((read_u64(row, 0)?, read_u64(row, 1)?)))?;
+    if after > head {
+        return Ok(Err(CursorRefusal::BeyondHead { head }));
+    }
+    if after < dropped {
+        return Ok(Err(CursorRefusal::Gone { oldest: dropped + 1 }));
+    }
+    Ok(Ok(InboxPage { events: page(&state, account, after, limits)?, head }))
+}
+
+fn page(
+    db: &Connection,
+    account: AccountId,
+    after: u64,
+    limits: InboxLimits,
+) -> rusqlite::Result<Vec<Event>> {
+    let mut select = db.prepare_cached(
+        "SELECT i.n, i.kind, i.subject,
+             coalesce(fc.cid, wc.cid), coalesce(f.seq, w.seq), coalesce(f.at, w.at, i.at),
+             f.mid, f.kind, wc.kind, d.device_id, i.change, coalesce(f.bytes, w.bytes)
+         FROM inbox i
+             LEFT JOIN frames f ON i.kind = 0 AND f.id = i.subject
+             LEFT JOIN conversations fc ON fc.id = f.conversation
+             LEFT JOIN welcomes w ON i.kind = 1 AND w.id = i.subject
+             LEFT JOIN conversations wc ON wc.id = w.conversation
+             LEFT JOIN devices d ON i.kind = 2 AND d.id = i.subject
+         WHERE i.account = ?1 AND i.n > ?2 ORDER BY i.n LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![account.0, after.cast_signed(), limits.events])?;
+    let mut events = Vec::new();
+    let mut left = limits.bytes;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(11)?.as_blob_or_null().ok().flatten().map_or(0, <[u8]>::len);
+        match left.checked_sub(EVENT_BYTES + bytes) {
+            Some(rest) => left = rest,
+            None if events.is_empty() => left = 0,
+            None => break,
+        }
+        events.push(Event { n: read_u64(row, 0)?, news: news(db, account, row)? });
+    }
+    Ok(events)
+}
+
+fn news(db: &Connection, account: AccountId, row: &Row<'_>) -> rusqlite::Result<News> {
+    let at = conversations::millis(row.get(5)?, 5)?;
+    match row.get(1)? {
+        0 => Ok(News::Frame {
+            cid: ConversationId::from_bytes(row.get(3)?),
+            seq: read_u64(row, 4)?,
+            at,
+            mid: MessageId::from_bytes(row.get(6)?),
+            kind: conversations::frame_kind(row.get(7)?)?,
+            frame: row.get(11)?,
+        }),
+        1 => Ok(News::Welcome {
+            cid: ConversationId::from_bytes(row.get(3)?),
+            kind: conversations::kind(row.get(8)?)?,
+            seq: read_u64(row, 4)?,
+            at,
+            welcome: row.get(11)?,
+            device_ids: recipients(db, row.get(2)?, account)?,
+        }),
+        _ => Ok(News::Device {
+            device_id: DeviceId::from_bytes(row.get(9)?),
+            change: change(row.get(10)?)?,
+            at,
+        }),
+    }
+}
+
+fn recipients(db: &Connection, welcome: i64, account: AccountId) -> rusqlite::Result<Vec<DeviceId>> {
+    db.prepare_cached(
+        "SELECT device_id FROM welcome_recipients WHERE welcome = ?1 AND account = ?2 ORDER BY device_id",
+    )?
+    .query_map([welcome, account.0], |row| row.get(0).map(DeviceId::from_bytes))?
+    .collect()
+}
+
+fn ack(db: &Connection, device: DeviceRow, n: u64) -> Result<u64, JobError<AckRefusal>> {
+    let mailbox = mailbox(db, device)?.ok_or(JobError::Refused(AckRefusal::DeviceRevoked))?;
+    if n > mailbox.head {
+        return Err(JobError::Refused(AckRefusal::BeyondHead { head: mailbox.head }));
+    }
+    if n > mailbox.acked {
+        db.prepare_cached("UPDATE devices SET acked = ?2 WHERE id = ?1")?
+            .execute([device.0, n.cast_signed()])?;
+    }
+    Ok(n.max(mailbox.acked))
+}
+
+fn change(number: i64) -> rusqlite::Result<DeviceChange> {
+    match number {
+        0 => Ok(DeviceChange::Enrolled),
+        1 => Ok(DeviceChange::Renewed),
+        2 => Ok(DeviceChange::Revoked),
+        _ => Err(damaged(10, conversations::UnknownNumber)),
     }
 }

@@ -2,11 +2,11 @@
 
 mod conversations;
 mod devices;
-#[expect(dead_code, reason = "the first event comes next")]
 mod inbox;
 mod key_package_claims;
 mod key_packages;
 mod registry;
+mod retention;
 
 use std::fmt;
 use std::path::Path;

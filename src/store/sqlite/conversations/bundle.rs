@@ -299,7 +299,8 @@ fn change_members(db: &Connection, conversation: i64, seq: u64, change: &Change)
     let mut come = db.prepare_cached(
         "INSERT INTO members (conversation, account, since, delivered) VALUES (?1, ?2, ?3, ?3)
          ON CONFLICT (conversation, account)
-         DO UPDATE SET since = excluded.since, until = NULL, delivered = excluded.delivered
+         DO UPDATE SET since = excluded.since, until = NULL,
+             delivered = iif(delivered < until, delivered, excluded.delivered) -- what it was for is still in its inbox
          WHERE until IS NOT NULL",
     )?;
     for account in after {
