@@ -9,6 +9,7 @@
 //! to sync than growing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::error::OpenError;
+use super::readers::Readers;
 use super::{Options, connection};
 
 /// Bytes of a WAL frame's header, before its page (SQLite file format, section 4.1).
@@ -40,6 +42,7 @@ pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     done: Receiver<()>,
     thread: JoinHandle<()>,
+    readers: Arc<Readers>,
 }
 
 /// Lengths of the WAL, in frames.
@@ -55,7 +58,12 @@ struct Wal {
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path, options: &Options, page_bytes: u64) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        path: &Path,
+        options: &Options,
+        page_bytes: u64,
+        readers: Arc<Readers>,
+    ) -> Result<Self, OpenError> {
         let frames = |bytes: u64| (bytes / (page_bytes + FRAME_HEADER_BYTES)).max(1);
         let bounds = Bounds { soft: frames(options.wal_soft_bytes), hard: frames(options.wal_hard_bytes) };
         // A checkpoint copies without the page cache.
@@ -63,7 +71,8 @@ impl Checkpointer {
         let conn = connection::open_writer(path, &lean).map_err(OpenError::sqlite(path))?;
         let (wake, woken) = sync_channel(1);
         let (finished, done) = sync_channel(1);
-        let run = move || copy_when_woken(&conn, &woken, &finished);
+        let anchored = Arc::clone(&readers);
+        let run = move || copy_when_woken(&conn, &woken, &finished, &anchored);
         let thread = thread::Builder::new().name("db-checkpoint".into()).spawn(run);
         let thread = thread.map_err(OpenError::io(path))?;
         let (passive_from, restart_from) = (bounds.soft, bounds.hard);
@@ -77,11 +86,13 @@ impl Checkpointer {
             wake,
             done,
             thread,
+            readers,
         })
     }
 
     /// Looks at the WAL after a commit on `conn` and does what is due.
     pub(super) fn after_commit(&mut self, conn: &Connection) {
+        self.readers.drop_anchor();
         if let Err(error) = self.look(conn) {
             tracing::warn!(%error, "the state of the write-ahead log is unknown");
         }
@@ -131,7 +142,10 @@ impl Checkpointer {
     }
 
     fn restart(&mut self, conn: &Connection, wal: &Wal) {
-        match patiently(conn, RESTART_MAX, |conn| checkpoint(conn, "RESTART")) {
+        self.readers.weigh_anchor();
+        let restarted = patiently(conn, RESTART_MAX, |conn| checkpoint(conn, "RESTART"));
+        self.readers.drop_anchor();
+        match restarted {
             Ok(_) => tracing::trace!(wal.frames = wal.written, "the write-ahead log starts over"),
             Err(error) => {
                 tracing::debug!(%error, wal.frames = wal.written, "the write-ahead log cannot start over yet");
@@ -142,13 +156,14 @@ impl Checkpointer {
     }
 }
 
-fn copy_when_woken(conn: &Connection, woken: &Receiver<()>, finished: &SyncSender<()>) {
+fn copy_when_woken(conn: &Connection, woken: &Receiver<()>, finished: &SyncSender<()>, readers: &Readers) {
     while woken.recv().is_ok() {
         match checkpoint(conn, "PASSIVE") {
             Ok(wal) => tracing::trace!(wal.frames = wal.written, wal.copied, "write-ahead log copied"),
             // Full or failing disk, or another process's checkpoint: the WAL keeps everything until the next try.
             Err(error) => tracing::warn!(%error, "the write-ahead log was not copied"),
         }
+        readers.drop_anchor();
         let _ = finished.try_send(()); // the writer takes it before it wakes this thread again
     }
 }

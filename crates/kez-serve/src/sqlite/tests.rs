@@ -425,6 +425,19 @@ async fn a_second_server_is_kept_out_and_a_command_is_not() {
 }
 
 #[tokio::test]
+async fn the_state_held_for_readers_is_the_newest_and_hides_nothing() {
+    let notes = Notes::open(Options::default());
+    add(&notes.db, "from the server").await.unwrap().unwrap();
+    let other = Connection::open(notes.path()).unwrap();
+    let restart =
+        || other.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0)).unwrap();
+    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    assert!(restart(), "nobody holds the newest state");
+    other.execute_batch("INSERT INTO note (name) VALUES ('from a command')").unwrap();
+    assert_eq!(names(&notes.db), ["from a command", "from the server"]);
+}
+
+#[tokio::test]
 async fn a_command_changes_the_layout_only_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.db");

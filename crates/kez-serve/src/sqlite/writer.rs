@@ -139,7 +139,10 @@ impl Writer {
             health: Mutex::new(Health::Ok),
             commits: AtomicU64::new(0),
         });
-        let mut running = self.running(Arc::clone(&shared))?;
+        let mut running = self.running(Arc::clone(&shared), Arc::clone(&readers))?;
+        if lock.is_some() {
+            running.begin();
+        }
         let (finished, done) = oneshot::channel();
         let run = move || {
             running.serve();
@@ -153,10 +156,10 @@ impl Writer {
         Ok(WriterHandle { shared, thread, done: Mutex::new(Some(done)) })
     }
 
-    fn running(self, shared: Arc<Shared>) -> Result<Running, OpenError> {
+    fn running(self, shared: Arc<Shared>, readers: Arc<Readers>) -> Result<Running, OpenError> {
         let page_bytes = self.conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0));
         let page_bytes = page_bytes.map_err(OpenError::sqlite(&self.path))?;
-        let checkpointer = Checkpointer::start(&self.path, &self.options, page_bytes.into())?;
+        let checkpointer = Checkpointer::start(&self.path, &self.options, page_bytes.into(), readers)?;
         let (conn, path, options) = (Some(self.conn), self.path, self.options);
         Ok(Running { shared, conn, checkpointer: Some(checkpointer), path, options })
     }
@@ -210,6 +213,13 @@ impl Running {
             }
         }
         transaction.commit(&self.shared.commits)
+    }
+
+    /// Commits once, so that there is a newest state to hold: with an empty WAL each reader asks the system for the size
+    /// of the file. On a full disk lookups do without; whether writes work is for the first of them to say.
+    fn begin(&mut self) {
+        let outcome = self.try_write();
+        self.settle(&outcome);
     }
 
     /// Tries whether the file can be written again, by writing the version it has.
