@@ -20,7 +20,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use tower::Service as _;
 
-use self::request_id::{RequestId, RequestIds};
+use self::request_id::RequestIds;
 use self::route::Route;
 use crate::client_addr::TrustedProxies;
 use crate::listen::Flaw;
@@ -94,7 +94,8 @@ impl Edge {
         peer: SocketAddr,
         flaw: Option<Flaw>,
     ) -> Response {
-        let call = Call::of(&request, self.ids.choose(peer.ip(), request.headers(), &self.proxies));
+        let id = self.ids.choose(peer.ip(), request.headers(), &self.proxies);
+        let call = Call::of(&request);
         let mut response = if let Some(problem) = self.refuse(&request, flaw) {
             problem.into_response()
         } else {
@@ -105,7 +106,7 @@ impl Edge {
         if needs_words(&response) {
             response = with_words(response);
         }
-        self.mark(&mut response, &call);
+        self.mark(&mut response, &call, id);
         call.log(&response);
         response
     }
@@ -136,12 +137,12 @@ impl Edge {
     }
 
     /// Puts on `response` what every response carries.
-    fn mark(&self, response: &mut Response, call: &Call) {
+    fn mark(&self, response: &mut Response, call: &Call, id: HeaderValue) {
         if call.method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
             self.preflight(response);
         }
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, call.id.header());
+        headers.insert(REQUEST_ID, id);
         mark_all(headers);
         if call.last {
             headers.insert(CONNECTION, CLOSE);
@@ -164,7 +165,7 @@ impl Edge {
     /// The headers of a refusal that is sent without a request, `problem`'s own among them.
     pub(crate) fn refused(&self, problem: &Problem) -> HeaderMap {
         let mut headers = problem.headers().clone();
-        headers.insert(REQUEST_ID, self.ids.next().header());
+        headers.insert(REQUEST_ID, self.ids.next());
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         mark_all(&mut headers);
         headers
@@ -195,33 +196,36 @@ impl Caller {
 
 /// What is remembered of a request until it is answered.
 struct Call {
-    id: RequestId,
     method: Method,
     /// The connection ends with it: what follows a chunked body is not read as a request. See `listen::heads`.
     last: bool,
-    began: Instant,
+    /// `None`: nobody wants to know how long it takes.
+    began: Option<Instant>,
 }
 
 impl Call {
-    fn of(request: &Request<Body>, id: RequestId) -> Self {
+    fn of(request: &Request<Body>) -> Self {
         let last = request.headers().contains_key(TRANSFER_ENCODING);
-        Self { id, method: request.method().clone(), last, began: Instant::now() }
+        let began = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
+        Self { method: request.method().clone(), last, began }
     }
 
     fn log(&self, response: &Response) {
         let status = response.status().as_u16();
+        let id = || response.headers().get(REQUEST_ID).map_or("", request_id::text);
         let route = || response.extensions().get().map_or("", Route::as_str);
         if status >= 500
             && let Some(Cause(cause)) = response.extensions().get()
         {
             tracing::error!(
-                request.id = %self.id, http.method = %self.method, http.route = route(), http.status = status,
+                request.id = id(), http.method = %self.method, http.route = route(), http.status = status,
                 error = %cause, "request failed"
             );
         }
         tracing::debug!(
-            request.id = %self.id, http.method = %self.method, http.route = route(), http.status = status,
-            duration_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX), "request answered"
+            request.id = id(), http.method = %self.method, http.route = route(), http.status = status,
+            duration_us = self.began.map(|began| u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
+            "request answered"
         );
     }
 }

@@ -1,6 +1,5 @@
 //! Names for requests, so that a client's report and a log line can be brought together.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,31 +14,9 @@ const FOREIGN_MAX: usize = 64;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The name of one request: 16 hex digits, or what a trusted proxy calls it (1 to 64 letters, digits, `-`, `_`, `.`).
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct RequestId(HeaderValue);
-
-impl RequestId {
-    pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
-    }
-
-    /// The id as text.
-    pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default() // always ASCII, see the two makers
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// A request id as text.
+pub(super) fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default() // always ASCII, see the two makers
 }
 
 /// Makes request ids: a counter, stirred so that ids of two processes do not meet and do not tell how busy we are.
@@ -55,8 +32,8 @@ impl RequestIds {
         Self { count: start, stir: u64::from_le_bytes(bytes(rng)) | 1 }
     }
 
-    /// A fresh id. Multiplying by an odd number is one-to-one: 2^64 ids pass before one comes again.
-    pub(super) fn next(&self) -> RequestId {
+    /// A fresh id, 16 hex digits. Multiplying by an odd number is one-to-one: 2^64 ids pass before one comes again.
+    pub(super) fn next(&self) -> HeaderValue {
         let number = self.count.fetch_add(1, Relaxed).wrapping_mul(self.stir);
         let mut digits = [0; 16];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
@@ -64,13 +41,14 @@ impl RequestIds {
             pair[1] = HEX[usize::from(byte & 15)];
         }
         // invariant: hex digits are valid in a header.
-        RequestId(HeaderValue::from_bytes(&digits).expect("hex digits"))
+        HeaderValue::from_bytes(&digits).expect("hex digits")
     }
 
-    /// The id `peer` sent, if it is a trusted proxy's and harmless; otherwise a fresh one.
-    pub(super) fn choose(&self, peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> RequestId {
+    /// The id `peer` sent, if it is a trusted proxy's and harmless (1 to 64 letters, digits, `-`, `_`, `.`); otherwise a
+    /// fresh one.
+    pub(super) fn choose(&self, peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> HeaderValue {
         match headers.get(REQUEST_ID) {
-            Some(foreign) if proxies.trusts(peer) && harmless(foreign) => RequestId(foreign.clone()),
+            Some(foreign) if proxies.trusts(peer) && harmless(foreign) => foreign.clone(),
             _ => self.next(),
         }
     }
@@ -91,7 +69,7 @@ mod tests {
         let ids = RequestIds::new(&SystemRng);
         let (a, b) = (ids.next(), ids.next());
         assert_ne!(a, b);
-        assert!(a.as_str().len() == 16 && a.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()), "{a}");
+        assert!(a.len() == 16 && a.as_bytes().iter().all(u8::is_ascii_hexdigit), "{a:?}");
     }
 
     #[test]
@@ -101,12 +79,12 @@ mod tests {
             let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(id))]);
             RequestIds::new(&SystemRng).choose(peer.parse().unwrap(), &headers, &proxies)
         };
-        assert_eq!(chosen("10.0.0.1", "req-1.a_B").as_str(), "req-1.a_B");
+        assert_eq!(chosen("10.0.0.1", "req-1.a_B"), "req-1.a_B");
         for (peer, id) in [("10.0.0.2", "req-1"), ("10.0.0.1", "a b"), ("10.0.0.1", "<i>"), ("10.0.0.1", "")]
         {
-            assert_ne!(chosen(peer, id).as_str(), id);
+            assert_ne!(chosen(peer, id), id);
         }
         let long = "a".repeat(65).leak();
-        assert_ne!(chosen("10.0.0.1", long).as_str(), long);
+        assert_ne!(chosen("10.0.0.1", long), &*long);
     }
 }
