@@ -118,8 +118,42 @@ impl fmt::Display for Timestamp {
         let since_epoch =
             SignedDuration::from_secs(self.seconds) + SignedDuration::from_nanos(self.nanos.into());
         let civil = UNIX_EPOCH.checked_add(since_epoch).map_err(|_| fmt::Error)?;
-        write!(f, "{civil}Z")
+        if self.nanos > 0 {
+            return write!(f, "{civil}Z");
+        }
+        f.write_str(str::from_utf8(&whole_seconds(civil)).map_err(|_| fmt::Error)?)
     }
+}
+
+/// `2026-05-25T03:00:00Z`. Every record has such a time; jiff's printer takes ten times as long.
+fn whole_seconds(civil: DateTime) -> [u8; 20] {
+    let digit = |value: i16, place: i16| b'0' + u8::try_from(value / place % 10).unwrap_or(0);
+    let tens = |value: i8| digit(value.into(), 10);
+    let ones = |value: i8| digit(value.into(), 1);
+    let (year, month, day) = (civil.year(), civil.month(), civil.day());
+    let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
+    [
+        digit(year, 1000),
+        digit(year, 100),
+        digit(year, 10),
+        digit(year, 1),
+        b'-',
+        tens(month),
+        ones(month),
+        b'-',
+        tens(day),
+        ones(day),
+        b'T',
+        tens(hour),
+        ones(hour),
+        b':',
+        tens(minute),
+        ones(minute),
+        b':',
+        tens(second),
+        ones(second),
+        b'Z',
+    ]
 }
 
 impl fmt::Debug for Timestamp {
@@ -148,6 +182,7 @@ mod tests {
     fn the_first_and_the_last_instant_keep_their_text() {
         for text in [
             "0001-01-01T00:00:00Z",
+            "1987-06-30T12:34:56Z",
             "1969-12-31T23:59:59.999999999Z",
             "2026-05-25T03:00:00.5Z",
             "9999-12-31T23:59:59.999999999Z",
