@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kez_core::{Fqhn, PublicKey, Record, ServerName};
+use kez_core::{PublicKey, ServerName};
 use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
@@ -15,9 +15,10 @@ use kez_sig_server::Chains;
 
 use crate::base_url::BaseUrl;
 use crate::bus::Bus;
+use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
-use crate::store::{Account, Store, Woken};
+use crate::store::{Store, Woken};
 use crate::web::WebClient;
 
 /// The state of a running server, read-only but for its counters.
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub public_urls: Vec<BaseUrl>,
     /// Where its people publish their sigchains.
     pub sig_server_url: BaseUrl,
+    /// What is told about an account.
+    pub records: Records,
     /// What may be registered.
     pub policy: Policy,
     /// Days after which an event goes although a device has not acknowledged it.
@@ -117,21 +120,6 @@ impl App {
         // invariant: ServeArgs::public_urls is never empty.
         #[expect(clippy::indexing_slicing, reason = "there is always one public URL")]
         &self.public_urls[0]
-    }
-
-    /// What is told about an account.
-    pub(crate) fn record(&self, account: Account) -> Record {
-        Record {
-            fqhn: Fqhn::new(account.handle.clone(), self.server().clone()),
-            handle: account.handle,
-            primary: account.primary,
-            sigchain_url: format!(
-                "{}/v1/sigchains/ed25519/{}",
-                self.sig_server_url,
-                account.primary.to_hex()
-            ),
-            registered_at: account.registered_at,
-        }
     }
 
     /// Tells everybody who waits for these inboxes. To be called as soon as the write that put the events is durable.

@@ -13,6 +13,7 @@ mod error;
 mod http;
 mod invite;
 mod key_packages;
+mod record;
 mod registration;
 mod resolve;
 mod secret;

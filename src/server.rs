@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Limits};
 use crate::bus::LocalBus;
 use crate::config::{ConfigError, ServeArgs, Switch};
+use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
 use crate::router;
@@ -127,6 +128,7 @@ impl Server {
         let app = Arc::new(App {
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
+            records: Records::new(args.server.clone(), &args.sig_server_url),
             policy: Policy { server: args.server.clone(), mode: args.registration },
             retention_days: args.retention_days,
             store,

@@ -56,14 +56,14 @@ pub(crate) async fn register(
     }
     let accepted = decide(&envelope, invite(&headers), app.clock.now(), &app.policy)?;
     match app.store.register(accepted).await?? {
-        Registered::New(account) => Ok(Stored::New(app.record(account))),
+        Registered::New(account) => Ok(Stored::New(app.records.record(account))),
         Registered::Before(past) => repeated(&app, past),
     }
 }
 
 fn repeated(app: &App, past: Past) -> Result<Stored<Record>, ApiError> {
     match past {
-        Past::Holds(account) => Ok(Stored::Before(app.record(account))),
+        Past::Holds(account) => Ok(Stored::Before(app.records.record(account))),
         Past::GivenUp => Err(ApiError::EnvelopeUsed),
     }
 }

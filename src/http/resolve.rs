@@ -44,7 +44,7 @@ pub(crate) async fn resolve(
     app.admit_resolution(client)?;
     let name = wanted(query.as_deref().unwrap_or_default()).ok_or(ApiError::BadResource)?;
     let record = if name.server() == app.server() {
-        app.store.by_handle(name.handle()).await?.map(|account| app.record(account))
+        app.store.by_handle(name.handle()).await?.map(|account| app.records.record(account))
     } else {
         app.resolver.resolve(&name, client.net()).await?
     };

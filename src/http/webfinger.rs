@@ -45,7 +45,7 @@ pub(crate) async fn webfinger(
     let query = Query::parse(query.as_deref().unwrap_or_default(), app.server(), &app.public_urls)?;
     let handle = query.handle.as_ref().ok_or(ApiError::NotFound)?;
     let account = app.store.by_handle(handle).await?.ok_or(ApiError::NotFound)?;
-    Ok(match describe(&app.record(account), app.public_url(), &query) {
+    Ok(match describe(&app.records.record(account), app.public_url(), &query) {
         Ok(body) => fresh(&headers, JRD_JSON, body),
         Err(error) => Problem::internal(&error).into_response(),
     })
