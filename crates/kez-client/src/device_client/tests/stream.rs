@@ -1,0 +1,56 @@
+//! The stream of the inbox.
+
+use super::*;
+
+fn stream(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\n{body}")
+}
+
+fn device_event(n: u64) -> String {
+    let data = format!(
+        r#"{{"n":{n},"type":"device","device_id":"{}","change":"enrolled","at":"{NOW}"}}"#,
+        keys().device_id
+    );
+    format!("id: {n}\nevent: device\ndata: {data}\n\n")
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_behind_the_last_event_it_gave() {
+    let ready = "event: ready\ndata: {\"head\":8}\n\n: still here\n\n";
+    let scene = Scene::plain(vec![
+        stream(&format!("{ready}{}{}id: 8\ndata: {{\"n\":8", device_event(6), device_event(7))),
+        refusal(503, "draining"),
+        stream(&device_event(8)),
+        stream(&device_event(8)),
+    ])
+    .await;
+    let mut events = scene.client.events(5);
+    assert_eq!(events.next().await.unwrap(), StreamItem::Ready { head: 8 });
+    for n in [6, 7, 8] {
+        assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == n));
+    }
+    let targets = scene.targets();
+    assert_eq!(targets[1..4], [5, 7, 7].map(|after| format!("GET /v1/events?after={after}")));
+    assert_eq!(scene.waits_ms().len(), 2);
+    // The same event again is no event.
+    let fault = events.next().await.unwrap_err();
+    assert!(matches!(fault, CallError::Client(ClientError::Contradiction { .. })));
+    assert_eq!(events.position(), 8);
+}
+
+#[tokio::test]
+async fn a_stream_gives_up_where_waiting_cannot_help() {
+    let scene = Scene::plain(vec![
+        answer(410, r#"{"code":"gone","oldest":40}"#),
+        answer(200, "{}"),
+        stream(&format!("data: {}", "x".repeat(crate::sse::EVENT_BYTES_MAX + 1))),
+    ])
+    .await;
+    let mut events = scene.client.events(5);
+    assert!(matches!(events.next().await.unwrap_err(), CallError::Gone { oldest: 40 }));
+    for _ in 0..2 {
+        let fault = events.next().await.unwrap_err();
+        assert!(matches!(fault, CallError::Client(ClientError::NotProtocol { .. })), "{fault:?}");
+    }
+    assert!(scene.waits_ms().is_empty());
+}
