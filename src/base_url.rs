@@ -31,9 +31,24 @@ impl BaseUrl {
         &self.text
     }
 
+    /// The host, in lower case; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The port, unless it is the scheme's own.
+    pub fn port(&self) -> Option<u16> {
+        self.url.port()
+    }
+
+    /// The scheme's own port.
+    pub fn default_port(&self) -> u16 {
+        if self.url.scheme() == "https" { 443 } else { 80 }
+    }
+
     /// Whether the host is this machine itself.
     pub fn is_loopback(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default();
+        let host = self.host();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         host == "localhost"
             || host.ends_with(".localhost")

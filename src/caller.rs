@@ -1,12 +1,38 @@
 //! Whose device signed a call. SPEC "Signed calls".
+//!
+//! [`Signed`] and [`SignedJson`] are the only makers of a [`Caller`]. They look at the signature before the body: nobody
+//! makes the server hold a body without a device of this server.
 
+mod authority;
+mod check;
+mod known;
+mod recent;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::request::Parts;
+use kez_core::http_signature::check_content_digest;
 use kez_core::{DeviceId, PublicKey, Timestamp};
+use kez_serve::body::JsonBytes;
+use kez_serve::client_addr::Client;
+use serde::de::DeserializeOwned;
 
+use crate::app::App;
+use crate::error::ApiError;
 use crate::store::{AccountId, DeviceRow};
+pub(crate) use authority::Authorities;
+use check::{Call, lines};
+pub(crate) use known::KnownDevices;
+pub(crate) use sessions::{SESSION_SECONDS_MAX, Sessions, WeakKey};
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// The device that signed a call, enrolled and neither revoked nor expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "the first signed call comes next")]
 pub(crate) struct Caller {
     /// Its account's row.
     pub account: AccountId,
@@ -18,4 +44,68 @@ pub(crate) struct Caller {
     pub device: DeviceRow,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// How many devices its account had revoked when this was read.
+    pub revocations: u64,
+}
+
+/// What a caller signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignedWith {
+    /// The device's own auth key.
+    AuthKey,
+    /// The key of a session.
+    Session,
+}
+
+/// A signed call without a body.
+#[expect(dead_code, reason = "the first such call comes next")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed(pub Caller);
+
+/// A signed call with an `application/json` body of at most `MAX` bytes, which is what was signed. Not yet parsed.
+#[derive(Debug)]
+pub(crate) struct SignedJson<const MAX: usize> {
+    /// Who signed.
+    pub caller: Caller,
+    /// What with.
+    pub with: SignedWith,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl FromRequestParts<Arc<App>> for Signed {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        admit(parts, app).await?;
+        let (caller, _) = Call::read(parts, app, None)?.caller(app).await?;
+        Ok(Self(caller))
+    }
+}
+
+impl<const MAX: usize> FromRequest<Arc<App>> for SignedJson<MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        admit(&mut parts, app).await?;
+        let digest = lines(&parts.headers, &CONTENT_DIGEST)?;
+        let (caller, with) = Call::read(&parts, app, Some(&digest))?.caller(app).await?;
+        let JsonBytes(body) = JsonBytes::<MAX>::read(&parts.headers, body).await.map_err(ApiError::body)?;
+        check_content_digest(&digest, &body)?;
+        Ok(Self { caller, with, body })
+    }
+}
+
+impl<const MAX: usize> SignedJson<MAX> {
+    /// The body as a `T`; a member that stands twice is refused, as serde does for structs.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|_| ApiError::Shape)
+    }
+}
+
+/// Counts a call of a client, whoever it says it is.
+async fn admit(parts: &mut Parts, app: &App) -> Result<(), ApiError> {
+    let client = Client::from_request_parts(parts, &()).await.map_err(ApiError::body)?;
+    Ok(app.admit_call(client)?)
 }

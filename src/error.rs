@@ -4,16 +4,22 @@
 //! by the edge.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
+use kez_core::http_signature::{DigestError, SignatureError, TimeError};
 use kez_core::{BadEnrolment, EnvelopeError, ServerName, Timestamp};
 use kez_serve::problem::{Problem, chain};
 use kez_serve::rate::RetryAfter;
 
+use crate::caller::WeakKey;
 use crate::devices::DeviceRefusal;
 use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
 use crate::store::{EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError};
 use crate::webfinger::BadQuery;
+
+/// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature realm=\"kez-chat\"");
 
 /// Everything that a handler can answer instead of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,38 @@ pub(crate) enum ApiError {
     /// A revocation names nothing that is stored.
     #[error(transparent)]
     Revoke(#[from] RevokeRefusal),
+    /// The signature of a call is missing, not of the profile, or not the device's.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The signature of a call does not count now.
+    #[error("{error}")]
+    SignatureTime {
+        /// Why.
+        error: TimeError,
+        /// The server's time, in whole seconds.
+        server_time: Timestamp,
+    },
+    /// The call was sent, or signed, to another server.
+    #[error("signed calls are taken under the names of this server's public URLs only")]
+    WrongAuthority,
+    /// The device that signed was never taken in, was revoked or has expired: nobody learns which.
+    #[error("no active device has this key id")]
+    UnknownDevice,
+    /// The session is none of this server, or over.
+    #[error("the session is over; open another one")]
+    SessionEnded,
+    /// The body is not the one that was signed.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// A session cannot be opened with this key.
+    #[error(transparent)]
+    WeakKey(#[from] WeakKey),
+    /// The body has not the shape of this call.
+    #[error("the body is not of the shape that this call takes")]
+    Shape,
+    /// The body cannot be read, or the request stands outside the edge.
+    #[error("the body cannot be read")]
+    Body(Box<Problem>),
     /// The path does not hold a key.
     #[error("not a key of the form ed25519:<64 lower-case hex digits> or nostr:npub1…")]
     BadKey,
@@ -69,6 +107,13 @@ pub(crate) enum ApiError {
     NatsNotConfigured,
 }
 
+impl ApiError {
+    /// What kez-serve says about a request that it cannot make sense of.
+    pub(crate) fn body(problem: Problem) -> Self {
+        Self::Body(Box::new(problem))
+    }
+}
+
 impl From<kez_core::json::Malformed> for ApiError {
     fn from(error: kez_core::json::Malformed) -> Self {
         Self::Envelope(error.into())
@@ -87,6 +132,8 @@ fn problem(error: ApiError) -> Problem {
     let bad = |code, title| refused(StatusCode::BAD_REQUEST, code, title);
     let forbidden = |code, title| refused(StatusCode::FORBIDDEN, code, title);
     let conflict = |code, title| refused(StatusCode::CONFLICT, code, title);
+    let unauthorized =
+        |code, title| refused(StatusCode::UNAUTHORIZED, code, title).header(WWW_AUTHENTICATE, CHALLENGE);
     match error {
         ApiError::Envelope(error) => match error {
             EnvelopeError::WrongType { .. } => bad(error.code(), "Another type of document"),
@@ -125,6 +172,22 @@ fn problem(error: ApiError) -> Problem {
         ApiError::Revoke(RevokeRefusal::UnknownDevice) => {
             refused(StatusCode::NOT_FOUND, "not_found", "Not found")
         }
+        ApiError::Signature(error) => match error {
+            SignatureError::Absent => unauthorized("signature_missing", "Signature is missing"),
+            SignatureError::BadSignature => unauthorized("bad_signature", "Signature does not verify"),
+            _ => unauthorized("signature_malformed", "Signature is not of the profile"),
+        },
+        ApiError::SignatureTime { server_time, .. } => {
+            unauthorized("signature_expired", "Signature does not count now")
+                .with("server_time", server_time.to_string())
+        }
+        ApiError::WrongAuthority => unauthorized("wrong_authority", "Signed for another server"),
+        ApiError::UnknownDevice => unauthorized("unknown_device", "No such device"),
+        ApiError::SessionEnded => unauthorized("session_ended", "Session is over"),
+        ApiError::Digest(_) => bad("digest_mismatch", "Not the body that was signed"),
+        ApiError::WeakKey(_) => bad("bad_key", "Not a key"),
+        ApiError::Shape => bad("malformed", "Malformed document"),
+        ApiError::Body(problem) => *problem,
         ApiError::BadKey => bad("bad_key", "Not a key"),
         ApiError::WebFinger(_) | ApiError::BadResource => bad("bad_resource", "Not a resource"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),

@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::http::{devices, health, lookup, nats_auth, register, resolve, server_info, web, webfinger};
+use crate::http::{
+    devices, health, lookup, nats_auth, register, resolve, server_info, session, web, webfinger,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -41,6 +43,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(devices::enrol))
         .routes(routes!(devices::revoke))
         .routes(routes!(devices::list))
+        .routes(routes!(session::open))
         .routes(routes!(webfinger::webfinger))
         .routes(routes!(webfinger::host_meta))
         .routes(routes!(resolve::resolve))

@@ -7,7 +7,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use hkdf::Hkdf;
 use kez_serve::rng::{self, Rng};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// The most a secret file may hold, in bytes: some dozen rotations.
@@ -19,10 +21,12 @@ const FILE_BYTES_MAX: u64 = 4096;
 /// the secret, the older lines go on to be accepted.
 pub(crate) struct Secrets(Vec<Secret>);
 
+/// The id of a secret, as it stands in what was made with it: the bytes of its 8 hex digits.
+pub(crate) type KeyId = [u8; 4];
+
 /// One line of the file.
 struct Secret {
     key_id: String,
-    #[expect(dead_code, reason = "the keys derived from it come with signed calls")]
     bytes: Zeroizing<[u8; 32]>,
 }
 
@@ -74,6 +78,19 @@ impl Secrets {
         }
     }
 
+    /// The keys for one use of each secret, with the secret's id, the current one first: HKDF-SHA256 (RFC 5869) without
+    /// salt, `label` as info. No two uses share a label.
+    pub(crate) fn derived(&self, label: &'static [u8]) -> impl Iterator<Item = (KeyId, Zeroizing<[u8; 32]>)> {
+        self.0.iter().map(move |secret| {
+            let mut key = Zeroizing::new([0; 32]);
+            // invariant: HKDF-SHA256 makes up to 255 * 32 bytes.
+            Hkdf::<Sha256>::new(None, &*secret.bytes)
+                .expand(label, &mut *key)
+                .expect("32 bytes are not too many");
+            (secret.id(), key)
+        })
+    }
+
     /// The id of the current secret, for logs.
     pub(crate) fn key_id(&self) -> &str {
         self.0.first().map_or("", |secret| &secret.key_id)
@@ -94,6 +111,13 @@ impl Secrets {
             .map(|(at, line)| parse_line(line).ok_or_else(|| content(at + 1)))
             .collect::<Result<_, _>>()?;
         if secrets.is_empty() { Err(content(1)) } else { Ok(Self(secrets)) }
+    }
+}
+
+impl Secret {
+    fn id(&self) -> KeyId {
+        // invariant: parse_line takes 8 hex digits only.
+        u32::from_str_radix(&self.key_id, 16).expect("8 hex digits").to_be_bytes()
     }
 }
 
@@ -148,6 +172,22 @@ mod tests {
         assert_eq!(first.key_id(), second.key_id());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(format!("{first:?}"), "Secrets(..)");
+    }
+
+    #[test]
+    fn each_label_and_each_secret_has_a_key_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kez-chat.secret");
+        Secrets::load_or_create(&path, &SystemRng).unwrap();
+        let first = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("0badf00d {}\n{first}", "42".repeat(32))).unwrap();
+        let secrets = Secrets::load_or_create(&path, &SystemRng).unwrap();
+        let derived = |label| secrets.derived(label).collect::<Vec<_>>();
+        let keys = [derived(b"one"), derived(b"two")].concat();
+        assert_eq!((keys[0].0, keys[2].0), ([0x0b, 0xad, 0xf0, 0x0d], [0x0b, 0xad, 0xf0, 0x0d]));
+        let different: std::collections::BTreeSet<_> = keys.iter().map(|(_, key)| **key).collect();
+        assert_eq!(different.len(), 4);
+        assert_eq!(derived(b"one"), keys[..2]);
     }
 
     #[test]

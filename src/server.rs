@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Limits};
 use crate::bus::LocalBus;
+use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::record::Records;
 use crate::registration::Policy;
@@ -27,7 +28,8 @@ use crate::store::{SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 
 /// Request headers that scripts of other origins may send.
-const CORS_HEADERS: &str = "Content-Type, If-None-Match, Kez-Invite";
+const CORS_HEADERS: &str =
+    "Content-Digest, Content-Type, If-None-Match, Kez-Invite, Last-Event-ID, Signature, Signature-Input";
 
 /// What a server takes from the world around it. Tests bring their own.
 #[derive(Debug)]
@@ -125,7 +127,11 @@ impl Server {
         }
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
+        let addr = listener.addr();
         let app = Arc::new(App {
+            authorities: Authorities::new(&public_urls, addr),
+            known_devices: KnownDevices::new(),
+            sessions: Sessions::new(&secrets),
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
             records: Records::new(args.server.clone(), &args.sig_server_url),
@@ -144,7 +150,6 @@ impl Server {
         let edge = Edge::new(&*world.rng)
             .trusted_proxies(args.trusted_proxy.clone())
             .cors_request_headers(CORS_HEADERS);
-        let addr = listener.addr();
         let running = listener.serve(router::router(Arc::clone(&app)), edge, world.limits, shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
         Ok(Self { addr, app, running, sigchains, shutdown })

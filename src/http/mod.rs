@@ -8,6 +8,7 @@ pub(crate) mod nats_auth;
 pub(crate) mod register;
 pub(crate) mod resolve;
 pub(crate) mod server_info;
+pub(crate) mod session;
 pub(crate) mod web;
 pub(crate) mod webfinger;
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use kez_core::ExchangeKey;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::caller::SESSION_SECONDS_MAX;
 use crate::registration::SKEW_MAX_S;
+use crate::store::ACTIVE_DEVICES_MAX;
 use kez_serve::reply::Json;
 
 /// What a client has to know before it starts.
@@ -30,6 +33,9 @@ pub(crate) struct ServerInfo<'a> {
     /// Days after which an event goes although a device has not acknowledged it; 30 at most.
     #[schema(example = 30, minimum = 1, maximum = 30)]
     retention_days: u8,
+    /// The X25519 key (RFC 7748) that sessions are opened with, in base64url without padding.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{43}$")]
+    session_key: ExchangeKey,
     /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
@@ -46,6 +52,16 @@ struct LimitsInfo {
     handle_bytes_max: usize,
     /// The longest body of a registration.
     registration_bytes_max: usize,
+    /// The longest body of an enrolment or a revocation.
+    device_bytes_max: usize,
+    /// The most devices of an account that may be active at once.
+    devices_max: u32,
+    /// The longest life of a device.
+    device_seconds_max: i64,
+    /// The longest life of a signature of a call.
+    signature_seconds_max: i64,
+    /// The longest life of a session.
+    session_seconds_max: i64,
     /// How far `created_at` may lie from the server's clock.
     clock_skew_max_s: u32,
 }
@@ -60,10 +76,16 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
         registration: app.policy.mode.as_str(),
         sig_server_url: app.sig_server_url.as_str(),
         retention_days: app.retention_days,
+        session_key: app.sessions.public_key(),
         limits: LimitsInfo {
             handle_bytes_min: kez_core::HANDLE_BYTES_MIN,
             handle_bytes_max: kez_core::HANDLE_BYTES_MAX,
             registration_bytes_max: super::register::BODY_BYTES_MAX,
+            device_bytes_max: super::devices::BODY_BYTES_MAX,
+            devices_max: ACTIVE_DEVICES_MAX,
+            device_seconds_max: kez_core::DEVICE_SECONDS_MAX,
+            signature_seconds_max: kez_core::http_signature::LIFETIME_S_MAX,
+            session_seconds_max: SESSION_SECONDS_MAX,
             clock_skew_max_s: SKEW_MAX_S,
         },
         time: app.clock.now().truncated().to_string(),

@@ -72,7 +72,9 @@ async fn options_tell_what_may_be_asked() {
         assert_eq!(answer.header("allow"), answer.header("access-control-allow-methods"), "{target}");
         assert_eq!(
             answer.header("access-control-allow-headers"),
-            Some("Content-Type, If-None-Match, Kez-Invite"),
+            Some(
+                "Content-Digest, Content-Type, If-None-Match, Kez-Invite, Last-Event-ID, Signature, Signature-Input"
+            ),
             "{target}"
         );
         assert!(answer.header("access-control-allow-credentials").is_none());

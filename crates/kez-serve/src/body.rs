@@ -23,10 +23,17 @@ impl<const MAX: usize, S: Sync> FromRequest<S> for JsonBytes<MAX> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        if !is_json(&parts.headers) || is_encoded(&parts.headers) {
+        Self::read(&parts.headers, body).await
+    }
+}
+
+impl<const MAX: usize> JsonBytes<MAX> {
+    /// Reads the body that came with `headers`, for who has to look at these first.
+    pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        if !is_json(headers) || is_encoded(headers) {
             return Err(not_json());
         }
-        read(&parts.headers, body, MAX).await.map(Self)
+        read(headers, body, MAX).await.map(Self)
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::edge::Caller;
@@ -64,6 +64,19 @@ fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let addr = bare.parse::<IpAddr>().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))?;
     Some(addr.to_canonical())
+}
+
+/// Headers that say a proxy passed the request on. `X-Forwarded-` begins some more.
+const PROXY_HEADERS: [&str; 3] = ["forwarded", "via", "x-real-ip"];
+const X_FORWARDED: &str = "x-forwarded-";
+
+/// Whether a program on this machine speaks for itself: the peer is loopback, and nothing says that it passes on what
+/// somebody else asks.
+pub fn is_local(parts: &Parts) -> Result<bool, Problem> {
+    let is_passed_on =
+        |name: &HeaderName| name.as_str().starts_with(X_FORWARDED) || PROXY_HEADERS.contains(&name.as_str());
+    let is_loopback = Caller::of(parts)?.peer.to_canonical().is_loopback();
+    Ok(is_loopback && !parts.headers.keys().any(is_passed_on))
 }
 
 /// The network a client is counted by.

@@ -1,13 +1,17 @@
 //! Devices with fixed ids and keys, and the documents by which their people take them in and let them go.
 
+use kez_core::http_signature::Signer;
 use kez_core::{
-    DEVICE_SECONDS_MAX, Device, DeviceCertificate, DeviceId, DeviceRevocation, Document, Envelope, PublicKey,
-    Seed, Timestamp,
+    DEVICE_SECONDS_MAX, Device, DeviceCertificate, DeviceId, DeviceRevocation, Document, Envelope,
+    ExchangeKey, ExchangeSecret, PublicKey, Seed, SessionContext, Timestamp,
 };
+use kez_serve::rng::SystemRng;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::actor::{Actor, Draft};
 use crate::answer::Answer;
+use crate::client::Call;
 
 /// A device of a person. A clone is the same device.
 #[derive(Debug, Clone)]
@@ -64,6 +68,40 @@ impl DeviceActor {
         let registered = self.owner.register(self.owner.name()).await;
         assert!(registered.status() < 300 || registered.code() == "key_taken", "{registered}");
         self.enrol().await.expect_status(201);
+    }
+
+    /// What signs its calls, outside of a session.
+    pub fn signer(&self) -> Signer {
+        Signer::Device { primary: self.owner.key(), device_id: self.id(), seed: self.auth_seed() }
+    }
+
+    /// The call as it stands, signed with the auth key now.
+    pub fn signed(&self, call: Call) -> Call {
+        call.signed(&self.signer(), self.owner.net().now())
+    }
+
+    /// The call that opens a session with this key of the client, to be signed.
+    pub fn opening(&self, key: ExchangeKey) -> Call {
+        self.owner.net().post("/v1/session").json(json!({"key": key}).to_string())
+    }
+
+    /// Opens a session, and has what signs its calls.
+    pub async fn open_session(&self) -> Signer {
+        let secret = ExchangeSecret::from_bytes(kez_serve::rng::bytes(&SystemRng));
+        let info = self.owner.net().get("/v1/server").await.expect_status(200).json();
+        let server: ExchangeKey = text(&info, "session_key").parse().expect("an exchange key");
+        let opening = self.signed(self.opening(secret.public_key()));
+        let opened = opening.send().await.expect_status(200).json();
+        let context = SessionContext {
+            client: secret.public_key(),
+            server,
+            primary: self.owner.key(),
+            device_id: self.id(),
+        };
+        Signer::Session {
+            token: text(&opened, "session").parse().expect("a session token"),
+            key: secret.session_key(&server, &context).expect("a key of full order"),
+        }
     }
 
     /// Lets it go, by an envelope signed now.
@@ -158,6 +196,10 @@ fn certificate(
     not_after: Timestamp,
 ) -> DeviceCertificate {
     DeviceCertificate::issue(owner.seed(), device_id, mls_key, not_before, not_after).expect("a window")
+}
+
+fn text<'a>(answer: &'a Value, member: &str) -> &'a str {
+    answer[member].as_str().expect("text")
 }
 
 fn sign<D: Document>(document: &D, owner: &Actor, created_at: Timestamp) -> String {

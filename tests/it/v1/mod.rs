@@ -7,5 +7,6 @@ mod readyz;
 mod register;
 mod resolve;
 mod server;
+mod session;
 mod sigchains;
 mod u;

@@ -4,18 +4,31 @@ use insta::assert_snapshot;
 use kez_chat_server::config::RegistrationMode;
 use kez_testkit::Net;
 
+/// Without what differs from release to release and from server to server.
+async fn shown(net: &Net) -> String {
+    let answer = net.get("/v1/server").await.expect_status(200);
+    let info = answer.json();
+    let key = info["session_key"].as_str().expect("a key");
+    key.parse::<kez_core::ExchangeKey>().expect("an X25519 key");
+    answer.to_string().replace(env!("CARGO_PKG_VERSION"), "[version]").replace(key, "[key]")
+}
+
 #[tokio::test]
 async fn a_client_learns_what_it_has_to_know() {
     let net = Net::start().await;
-    let shown = net.get("/v1/server").await.to_string();
-    assert_snapshot!(shown.replace(env!("CARGO_PKG_VERSION"), "[version]"), @r#"
+    assert_snapshot!(shown(&net).await, @r#"
     200 application/json
     {
       "limits": {
         "clock_skew_max_s": 300,
+        "device_bytes_max": 16384,
+        "device_seconds_max": 31536000,
+        "devices_max": 16,
         "handle_bytes_max": 32,
         "handle_bytes_min": 3,
-        "registration_bytes_max": 16384
+        "registration_bytes_max": 16384,
+        "session_seconds_max": 3600,
+        "signature_seconds_max": 60
       },
       "public_urls": [
         "https://kez.lat"
@@ -23,6 +36,7 @@ async fn a_client_learns_what_it_has_to_know() {
       "registration": "open",
       "retention_days": 30,
       "server": "kez.lat",
+      "session_key": "[key]",
       "sig_server_url": "http://localhost:7878",
       "time": "2026-05-25T03:00:00Z",
       "version": "[version]"
@@ -43,15 +57,19 @@ async fn it_follows_the_configuration_and_the_clock() {
     })
     .await;
     net.advance_s(61);
-    let shown = net.get("/v1/server").await.to_string();
-    assert_snapshot!(shown.replace(env!("CARGO_PKG_VERSION"), "[version]"), @r#"
+    assert_snapshot!(shown(&net).await, @r#"
     200 application/json
     {
       "limits": {
         "clock_skew_max_s": 300,
+        "device_bytes_max": 16384,
+        "device_seconds_max": 31536000,
+        "devices_max": 16,
         "handle_bytes_max": 32,
         "handle_bytes_min": 3,
-        "registration_bytes_max": 16384
+        "registration_bytes_max": 16384,
+        "session_seconds_max": 3600,
+        "signature_seconds_max": 60
       },
       "public_urls": [
         "https://chat.example.org",
@@ -60,6 +78,7 @@ async fn it_follows_the_configuration_and_the_clock() {
       "registration": "invite",
       "retention_days": 7,
       "server": "example.org",
+      "session_key": "[key]",
       "sig_server_url": "https://sig.example.org",
       "time": "2026-05-25T03:01:01Z",
       "version": "[version]"
