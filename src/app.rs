@@ -73,6 +73,8 @@ const CALLS: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
 const DEVICE_CHANGES: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Each costs two requests to somebody else's server. Per minute.
 const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
+/// Each may cost 202 signature checks, some 10 ms. A device refills once it has given 80 away. Per minute.
+const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Allowances of one client network (an IPv4 address or an IPv6 /64; a /48 has 20 times as much for all its /64s).
 #[derive(Debug)]
@@ -82,6 +84,7 @@ pub(crate) struct Limits {
     device_changes: RateLimit,
     lookups: RateLimit,
     resolutions: RateLimit,
+    uploads: RateLimit,
 }
 
 impl Limits {
@@ -97,6 +100,7 @@ impl Limits {
             device_changes: limit(DEVICE_CHANGES, 600),
             lookups: limit(LOOKUPS, 60),
             resolutions: limit(RESOLUTIONS, 60),
+            uploads: limit(UPLOADS, 60),
         }
     }
 }
@@ -125,6 +129,11 @@ impl App {
     /// Counts a look-up of somebody of another server.
     pub(crate) fn admit_resolution(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.resolutions.check(&client.net()))
+    }
+
+    /// Counts an upload of key packages.
+    pub(crate) fn admit_upload(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.uploads.check(&client.net()))
     }
 
     /// The name behind the `@`.

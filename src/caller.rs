@@ -58,7 +58,6 @@ pub(crate) enum SignedWith {
 }
 
 /// A signed call without a body.
-#[expect(dead_code, reason = "the first such call comes next")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signed(pub Caller);
 

@@ -13,9 +13,10 @@ use kez_serve::rate::RetryAfter;
 
 use crate::caller::WeakKey;
 use crate::devices::DeviceRefusal;
+use crate::key_packages::UploadFault;
 use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
-use crate::store::{EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError};
+use crate::store::{ClaimRefusal, EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError, UploadRefusal};
 use crate::webfinger::BadQuery;
 
 /// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
@@ -96,6 +97,15 @@ pub(crate) enum ApiError {
     /// Somebody of another server cannot be looked up.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// Key packages that are none of this device, or cannot be used.
+    #[error(transparent)]
+    KeyPackages(#[from] UploadFault),
+    /// Key packages collide with those of before.
+    #[error(transparent)]
+    Upload(#[from] UploadRefusal),
+    /// No key packages are handed out.
+    #[error(transparent)]
+    Claim(#[from] ClaimRefusal),
     /// Too many calls.
     #[error(transparent)]
     RateLimited(#[from] RetryAfter),
@@ -199,6 +209,26 @@ fn problem(error: ApiError) -> Problem {
             Problem::new(StatusCode::BAD_GATEWAY, "resolve_failed", "Other server not reached")
                 .caused_by(chain(&error))
         }
+        ApiError::KeyPackages(fault) => match fault {
+            UploadFault::TooMany => forbidden("too_many_key_packages", "Too many key packages"),
+            UploadFault::InitKeyReused => bad("init_key_reused", "Init key was used before"),
+            UploadFault::Bad { .. } => bad("bad_key_package", "Not a key package of the device"),
+        },
+        ApiError::Upload(refusal) => match refusal {
+            UploadRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
+            UploadRefusal::OtherCertificate => bad("bad_key_package", "Not a key package of the device"),
+            UploadRefusal::InitKeyReused => bad("init_key_reused", "Init key was used before"),
+            UploadRefusal::TooMany => forbidden("too_many_key_packages", "Too many key packages"),
+        },
+        ApiError::Claim(refusal) => match refusal {
+            ClaimRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
+            ClaimRefusal::IdReused => conflict("id_reused", "Id was used before"),
+            ClaimRefusal::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
+            ClaimRefusal::Limited { retry_after_s } => {
+                refused(StatusCode::TOO_MANY_REQUESTS, "claims_limited", "Too many claims")
+                    .retry_after(retry_after_s)
+            }
+        },
         ApiError::Store(error) => error.into(),
         ApiError::NatsNotConfigured => {
             refused(StatusCode::NOT_IMPLEMENTED, "nats_not_configured", "NATS is not configured")

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    devices, health, lookup, nats_auth, register, resolve, server_info, session, web, webfinger,
+    devices, health, key_packages, lookup, nats_auth, register, resolve, server_info, session, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::http::{
     tags(
         (name = "registry", description = "Handles and the keys that hold them"),
         (name = "devices", description = "Devices that act for an account"),
+        (name = "key packages", description = "What a device is added to conversations by"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -48,6 +49,10 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(webfinger::host_meta))
         .routes(routes!(resolve::resolve))
         .routes(routes!(server_info::server_info))
+        // For devices
+        .routes(routes!(key_packages::upload))
+        .routes(routes!(key_packages::count))
+        .routes(routes!(key_packages::claim))
         // For operators
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -3,6 +3,7 @@
 
 pub(crate) mod devices;
 pub(crate) mod health;
+pub(crate) mod key_packages;
 pub(crate) mod lookup;
 pub(crate) mod nats_auth;
 pub(crate) mod register;

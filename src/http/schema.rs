@@ -164,3 +164,36 @@ pub(super) struct RevocationPayload {
     #[schema(pattern = "^[0-9a-f]{32}$")]
     device_id: String,
 }
+
+/// How many key packages of a device others can still be given.
+#[derive(ToSchema)]
+#[schema(as = KeyPackageCounts)]
+pub(super) struct KeyPackageCountsBody {
+    /// One-time packages, at most 100.
+    one_time: u32,
+    /// Whether there is one for when these are used up.
+    last_resort: bool,
+}
+
+/// What a claim is given, in the order in which the devices were enrolled.
+#[derive(ToSchema)]
+#[schema(as = ClaimedKeyPackages)]
+pub(super) struct ClaimedKeyPackagesBody {
+    /// A package of each device that has one.
+    key_packages: Vec<ClaimedKeyPackageBody>,
+    /// The ids of the devices that have none.
+    missing: Vec<String>,
+}
+
+/// A key package that was handed out.
+#[derive(ToSchema)]
+#[schema(as = ClaimedKeyPackage)]
+pub(super) struct ClaimedKeyPackageBody {
+    /// The device that it adds.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    device_id: String,
+    /// An `MLSMessage` with a `KeyPackage` (RFC 9420); base64url without padding.
+    key_package: String,
+    /// Whether others are given the same one.
+    last_resort: bool,
+}

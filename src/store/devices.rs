@@ -21,6 +21,14 @@ impl AccountId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceRow(pub(in crate::store) i64);
 
+#[cfg(test)]
+impl DeviceRow {
+    /// A row, for tests of what only passes it on.
+    pub(crate) const fn first() -> Self {
+        Self(1)
+    }
+}
+
 /// The most devices of an account that may be active at once: not revoked, not expired. Ours: each is a leaf in each of
 /// the account's groups and gets a copy of each welcome.
 pub const ACTIVE_DEVICES_MAX: u32 = 16;

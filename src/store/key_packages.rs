@@ -31,7 +31,7 @@ pub const CLAIMS_PER_TARGET_MAX: u32 = 20;
 pub const CLAIMS_PER_CLAIMER_MAX: u32 = 1_000;
 
 /// How many key packages of a device others can still be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KeyPackageCounts {
     /// One-time packages, at most [`ONE_TIME_MAX`].
     pub one_time: u32,

@@ -5,6 +5,7 @@
 //! names `root`.
 
 mod authors;
+mod claims;
 mod damaged_chains;
 mod damaged_file;
 mod disk;

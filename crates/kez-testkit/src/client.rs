@@ -53,7 +53,7 @@ impl Connections {
 }
 
 /// A request that is being put together; [`send`](Self::send) makes the call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct Call {
     connections: Connections,

@@ -3,6 +3,7 @@
 mod by_primary;
 mod devices;
 mod healthz;
+mod keypackages;
 mod readyz;
 mod register;
 mod resolve;
