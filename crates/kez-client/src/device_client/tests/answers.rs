@@ -81,6 +81,7 @@ async fn pages_follow_each_other_and_must_rise() {
     let fault = frames.next().await.unwrap_err();
     assert!(matches!(fault, CallError::Client(ClientError::Contradiction { .. })));
     assert!(scene.targets()[2].ends_with("frames?after=4&limit=500"));
+    scene.expect_signed_by_device(2);
 }
 
 /// A device of `owner`, taken in by the owner.

@@ -54,3 +54,19 @@ async fn a_stream_gives_up_where_waiting_cannot_help() {
     }
     assert!(scene.waits_ms().is_empty());
 }
+
+#[tokio::test]
+async fn a_stream_that_gives_something_each_time_is_not_given_up() {
+    let broken = |n| {
+        let event = device_event(n);
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 999\r\n\r\n{event}")
+    };
+    let scene = Scene::plain((1..=8).map(broken).collect()).await;
+    let mut events = scene.client.events(0);
+    for n in 1..=8 {
+        assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == n));
+    }
+    // Each time the first wait.
+    assert!(scene.waits_ms().len() == 7 && scene.waits_ms().iter().all(|wait| *wait <= 200));
+    scene.expect_signed_by_device(8);
+}
