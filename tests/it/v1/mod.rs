@@ -10,4 +10,5 @@ mod resolve;
 mod server;
 mod session;
 mod sigchains;
+mod signed;
 mod u;
