@@ -24,6 +24,7 @@ pub mod admin;
 pub mod config;
 pub mod router;
 pub mod server;
+pub mod small_store;
 pub mod store;
 pub mod webfinger;
 

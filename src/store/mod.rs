@@ -10,6 +10,7 @@ mod devices;
 mod inbox;
 mod key_packages;
 mod registry;
+mod small_store;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -35,11 +36,12 @@ pub use key_packages::{
 };
 pub use kez_serve::storage::{StoreError, StoreHealth};
 pub use registry::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry};
+pub use small_store::{Entry, EntryHead, EntryRefusal, EntryWrite, SmallStore};
 pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes {
+pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

@@ -5,6 +5,7 @@ pub(in crate::store) mod devices;
 pub(in crate::store) mod inbox;
 pub(in crate::store) mod key_packages;
 pub(in crate::store) mod registry;
+pub(in crate::store) mod small_store;
 
 /// Makes one test of each case of each area; `$open` gives a fresh store and what keeps it alive.
 macro_rules! store_conformance {
@@ -92,6 +93,15 @@ macro_rules! store_conformance {
             unacknowledged_events_go_after_some_days,
             an_account_without_active_devices_keeps_its_events_for_some_days,
             a_sweep_comes_to_every_account,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, small_store;
+            a_value_is_replaced_by_who_knows_its_version,
+            a_version_is_not_used_twice,
+            accounts_do_not_share_names,
+            a_revoked_device_writes_no_entry,
+            each_version_has_one_writer,
+            names_are_bounded_also_those_that_were_deleted,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

@@ -7,6 +7,7 @@ mod key_package_claims;
 mod key_packages;
 mod registry;
 mod retention;
+mod small_store;
 
 use std::fmt;
 use std::path::Path;
@@ -29,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "conversations",
         sql: include_str!("../migrations/0004_conversations.sql"),
     },
+    Migration { version: 5, name: "small_store", sql: include_str!("../migrations/0005_small_store.sql") },
 ];
 
 /// A [`Store`] in one SQLite file.
