@@ -54,11 +54,16 @@ impl KnownDevices {
         };
         let Some(device) = store.active_device(primary, device_id).await? else { return Ok(None) };
         let device = KnownDevice::from(device);
+        self.keep(device, changes);
+        Ok(Some(device))
+    }
+
+    /// Keeps what was read after as many `changes`, unless there was another one meanwhile.
+    fn keep(&self, device: KnownDevice, changes: u64) {
         let mut known = self.lock();
         if known.changes == changes {
             known.keep(device);
         }
-        Ok(Some(device))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -92,5 +97,65 @@ impl From<ActiveDevice> for KnownDevice {
             caller: Caller { account, primary, device_id, device: row, expires_at, revocations },
             auth_key: device.auth_key,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kez_core::Timestamp;
+
+    use super::*;
+    use crate::store::{AccountId, DeviceRow};
+
+    fn device(owner: u8, n: u8) -> KnownDevice {
+        let (account, row) = (AccountId::from(owner), DeviceRow::from(n));
+        KnownDevice {
+            caller: Caller {
+                account,
+                primary: PublicKey::from_bytes([owner; 32]),
+                device_id: DeviceId::from_bytes([n; 16]),
+                device: row,
+                expires_at: Timestamp::from_unix(0, 0).unwrap(),
+                revocations: 0,
+            },
+            auth_key: PublicKey::from_bytes([n; 32]),
+        }
+    }
+
+    fn look(known: &KnownDevices, owner: u8, n: u8) -> Result<(), u64> {
+        let found = known.lock().look(&PublicKey::from_bytes([owner; 32]), &DeviceId::from_bytes([n; 16]));
+        found.map(|device| assert_eq!(device.caller.device_id, DeviceId::from_bytes([n; 16])))
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let known = KnownDevices::new();
+        let changes = look(&known, 1, 1).unwrap_err();
+        known.changed(&PublicKey::from_bytes([1; 32])); // revoked, while its row is on its way here
+        known.keep(device(1, 1), changes);
+        let changes = look(&known, 1, 1).unwrap_err();
+        known.keep(device(1, 1), changes);
+        assert!(look(&known, 1, 1).is_ok());
+    }
+
+    #[test]
+    fn a_change_forgets_all_devices_of_its_account_and_no_other() {
+        let known = KnownDevices::new();
+        for (owner, n) in [(1, 1), (1, 2), (2, 1)] {
+            known.keep(device(owner, n), 0);
+        }
+        known.changed(&PublicKey::from_bytes([1; 32]));
+        assert!(look(&known, 1, 1).is_err() && look(&known, 1, 2).is_err());
+        assert!(look(&known, 2, 1).is_ok());
+    }
+
+    #[test]
+    fn an_account_has_as_many_places_as_active_devices() {
+        let known = KnownDevices::new();
+        for n in 0..=16 {
+            known.keep(device(1, n), 0);
+        }
+        let kept = (0..=16).filter(|n| look(&known, 1, *n).is_ok());
+        assert_eq!(kept.collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>());
     }
 }

@@ -29,6 +29,20 @@ impl DeviceRow {
     }
 }
 
+#[cfg(test)]
+impl From<u8> for AccountId {
+    fn from(row: u8) -> Self {
+        Self(row.into())
+    }
+}
+
+#[cfg(test)]
+impl From<u8> for DeviceRow {
+    fn from(row: u8) -> Self {
+        Self(row.into())
+    }
+}
+
 /// The most devices of an account that may be active at once: not revoked, not expired. Ours: each is a leaf in each of
 /// the account's groups and gets a copy of each welcome.
 pub const ACTIVE_DEVICES_MAX: u32 = 16;
