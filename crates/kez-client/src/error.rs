@@ -29,7 +29,8 @@ pub enum ClientError {
     TimedOut {
         /// `https://kez.lat`.
         origin: String,
-        /// [`CALL_S_MAX`](crate::CALL_S_MAX), or [`CHAIN_S_MAX`](crate::CHAIN_S_MAX) for a whole chain.
+        /// [`CALL_S_MAX`](crate::CALL_S_MAX), [`CHAIN_S_MAX`](crate::CHAIN_S_MAX) for a whole chain, or
+        /// [`STREAM_IDLE_S_MAX`](crate::STREAM_IDLE_S_MAX) for a stream that fell silent.
         after_s: u64,
     },
     /// A domain by whose name no web server can be reached.

@@ -144,9 +144,7 @@ impl HomeServer {
 
     /// A transport for what goes on and on.
     pub(crate) fn stream_transport(&self) -> Result<Transport, ClientError> {
-        let (call_max, idle_max) =
-            (Duration::from_secs(STREAM_S_MAX), Duration::from_secs(STREAM_IDLE_S_MAX));
-        Transport::for_streams(self.url.as_url(), call_max, idle_max)
+        Transport::for_streams(self.url.as_url(), Duration::from_secs(STREAM_IDLE_S_MAX))
     }
 
     /// The URL of a call: `/v1/` and these segments, escaped.

@@ -23,6 +23,8 @@ const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Transport {
     client: Client,
     call_max: Duration,
+    /// How long nothing may come, where that is bounded by itself.
+    idle_max: Option<Duration>,
 }
 
 /// A request, and how much of an answer it may have.
@@ -66,14 +68,11 @@ impl Transport {
         Self::build(builder(url)?.timeout(timeout), url, timeout)
     }
 
-    /// A transport for streams that may go on for `call_max`, and are broken off when nothing comes for `idle_max`.
-    pub(crate) fn for_streams(
-        url: &Url,
-        call_max: Duration,
-        idle_max: Duration,
-    ) -> Result<Self, ClientError> {
+    /// A transport for streams, which are broken off when nothing comes for `idle_max`. How long they may go on is said
+    /// when they are opened.
+    pub(crate) fn for_streams(url: &Url, idle_max: Duration) -> Result<Self, ClientError> {
         let builder = builder(url)?.connect_timeout(Duration::from_secs(CALL_S_MAX)).read_timeout(idle_max);
-        Self::build(builder, url, call_max)
+        Ok(Self { idle_max: Some(idle_max), ..Self::build(builder, url, idle_max)? })
     }
 
     /// Reads `url`.
@@ -108,6 +107,7 @@ impl Transport {
     ) -> Result<Result<Pieces, Answer>, ClientError> {
         let request = self.client.get(url.clone()).headers(headers).timeout(call_max);
         let accept = &format!("{media}, application/problem+json");
+        let call_max = self.idle_max.unwrap_or(call_max);
         let (head, response) = send(url, request, accept, call_max).await?;
         if head.status == StatusCode::OK {
             return Ok(Ok(Pieces { url: url.clone(), head, after_s: call_max.as_secs(), response }));
@@ -128,7 +128,7 @@ impl Transport {
 
     fn build(builder: ClientBuilder, url: &Url, call_max: Duration) -> Result<Self, ClientError> {
         let client = builder.build().map_err(|source| unanswered(url, call_max, source))?;
-        Ok(Self { client, call_max })
+        Ok(Self { client, call_max, idle_max: None })
     }
 }
 
@@ -313,6 +313,16 @@ mod tests {
         let transport = Transport::with_timeout(&server.url("/"), Duration::from_millis(50)).unwrap();
         let fault = transport.get(&server.url("/")).await.unwrap_err();
         assert!(matches!(fault, ClientError::TimedOut { .. }) && fault.is_transient());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_falls_silent_is_broken_off() {
+        let server = Canned::start(vec![]).await;
+        let (url, idle_max) = (server.url("/"), Duration::from_millis(50));
+        let streams = Transport::for_streams(&url, idle_max).unwrap();
+        let opened =
+            streams.open(&url, "text/event-stream", HeaderMap::new(), Duration::from_secs(CALL_S_MAX));
+        assert!(matches!(opened.await, Err(fault @ ClientError::TimedOut { .. }) if fault.is_transient()));
     }
 
     #[tokio::test]

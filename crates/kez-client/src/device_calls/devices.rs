@@ -32,7 +32,7 @@ pub struct EnrolledDevice {
     pub enrolled_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
-    /// The number of the inbox's last event: a new device reads from there.
+    /// The number of the inbox's last event before the device was taken in: it reads from there.
     pub inbox_head: u64,
 }
 
