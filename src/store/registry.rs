@@ -91,7 +91,7 @@ pub trait Registry: std::fmt::Debug + Send + Sync + 'static {
     async fn revoke_invite(&self, id: i64) -> Result<bool, StoreError>;
 
     /// Every stored registration envelope of a current account, with that account, for verification: up to `limit`
-    /// after the handle `after`, in the order of handles.
+    /// after the handle `after`, in an order of the store's own that stays the same.
     async fn evidence(
         &self,
         after: Option<&Handle>,

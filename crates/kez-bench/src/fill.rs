@@ -101,13 +101,14 @@ fn insert(conn: &mut Connection, registered: &[Registered]) -> rusqlite::Result<
     let mut registrations = transaction
         .prepare("INSERT INTO registrations (payload_sha256, handle, envelope) VALUES (?1, ?2, ?3)")?;
     let mut handles = transaction.prepare(
-        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration, checksum)
-         VALUES (?1, ?2, ?3, ?4, last_insert_rowid(), ?5)",
+        "INSERT INTO handles (id, handle, skeleton, primary_key, registered_at, registration, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, last_insert_rowid(), ?6)",
     )?;
     for (handle, registration) in registered {
         let (name, skeleton, at) = (handle.as_str(), handle.skeleton(), registration.created_at());
         registrations.execute(params![registration.payload_sha256(), name, registration.canonical()])?;
         handles.execute(params![
+            first_8(&Sha256::digest(name).into()),
             name,
             skeleton.as_str(),
             registration.primary().as_bytes(),
@@ -125,6 +126,9 @@ fn checksum(handle: &Handle, registration: &Verified<Registration>) -> i64 {
         .chain_update(registration.primary().as_bytes())
         .chain_update(registration.created_at().unix_seconds().to_be_bytes())
         .chain_update(handle.as_str());
-    let digest: [u8; 32] = digest.finalize().into();
+    first_8(&digest.finalize().into())
+}
+
+fn first_8(digest: &[u8; 32]) -> i64 {
     digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }

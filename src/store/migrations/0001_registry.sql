@@ -14,16 +14,18 @@ CREATE TABLE registrations (
 ) STRICT;
 
 -- Every handle that was ever given out. A row is never deleted, so no handle is given out twice.
--- Clustered by handle, and narrow: a lookup is one descent of a tree that fits the page cache.
+-- Narrow, and found by a number: the upper levels of the tree hold numbers only, so a reader's small cache holds them
+-- all, and a lookup in a million reads one page.
 CREATE TABLE handles (
-    handle        TEXT    NOT NULL PRIMARY KEY,
+    id            INTEGER PRIMARY KEY,                 -- SHA-256 of the handle, its first 8 bytes, big-endian, signed
+    handle        TEXT    NOT NULL,
     skeleton      TEXT    NOT NULL UNIQUE,             -- SPEC "Handles": no two handles that look alike
     primary_key   BLOB             UNIQUE CHECK (length(primary_key) = 32), -- NULL: the handle was given up
     registered_at INTEGER NOT NULL,                    -- Unix seconds, by the server's clock
     registration  INTEGER NOT NULL REFERENCES registrations (id),
     checksum      INTEGER NOT NULL                     -- SHA-256 of primary_key, registered_at (8 bytes, big-endian) and
                                                        -- handle, its first 8 bytes: no damaged row is ever shown
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE invites (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,    -- a number is never used twice

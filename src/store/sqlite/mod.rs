@@ -54,7 +54,8 @@ impl SqliteStore {
 }
 
 fn options() -> Options {
-    Options { application_id: APPLICATION_ID, ..Options::default() }
+    // All upper levels of a million handles, and some leaves.
+    Options { application_id: APPLICATION_ID, reader_cache_kib: 1024, ..Options::default() }
 }
 
 impl fmt::Debug for SqliteStore {

@@ -13,14 +13,15 @@ use crate::registration::Accepted;
 use crate::store::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry, StoreError};
 
 const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at, checksum FROM handles
-    WHERE handle = ?1 AND primary_key IS NOT NULL";
+    WHERE id = ?1 AND primary_key IS NOT NULL";
 const ACCOUNT_BY_PRIMARY: &str =
     "SELECT handle, primary_key, registered_at, checksum FROM handles WHERE primary_key = ?1";
 
 #[async_trait]
 impl Registry for SqliteStore {
     async fn by_handle(&self, handle: &Handle) -> Result<Option<Account>, StoreError> {
-        Ok(self.database.read(|db| account(db, ACCOUNT_BY_HANDLE, handle.as_str()))?)
+        let account = self.database.read(|db| account(db, ACCOUNT_BY_HANDLE, id(handle)))?;
+        Ok(account.filter(|account| account.handle == *handle))
     }
 
     async fn by_primary(&self, primary: &PublicKey) -> Result<Option<Account>, StoreError> {
@@ -92,10 +93,11 @@ fn insert(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Account> {
     db.prepare_cached("INSERT INTO registrations (payload_sha256, handle, envelope) VALUES (?1, ?2, ?3)")?
         .execute(params![wanted.payload_sha256, wanted.handle.as_str(), wanted.envelope])?;
     db.prepare_cached(
-        "INSERT INTO handles (handle, skeleton, primary_key, registered_at, registration, checksum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO handles (id, handle, skeleton, primary_key, registered_at, registration, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
+        id(&account.handle),
         account.handle.as_str(),
         account.handle.skeleton().as_str(),
         account.primary.as_bytes(),
@@ -111,7 +113,7 @@ fn conflict(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Option<Regis
     let is_there = |condition, value: &dyn ToSql| {
         db.prepare_cached(&format!("SELECT 1 FROM handles WHERE {condition}"))?.exists([value])
     };
-    Ok(if is_there("handle = ?1", &wanted.handle.as_str())? {
+    Ok(if is_there("id = ?1", &id(&wanted.handle))? {
         Some(RegisterRefusal::HandleTaken)
     } else if is_there("primary_key = ?1", &wanted.primary.as_bytes())? {
         Some(RegisterRefusal::KeyTaken)
@@ -123,19 +125,26 @@ fn conflict(db: &Connection, wanted: &Accepted) -> rusqlite::Result<Option<Regis
 }
 
 fn past(db: &Connection, payload_sha256: &[u8; 32]) -> rusqlite::Result<Option<Past>> {
-    db.prepare_cached(
-        "SELECT h.handle, h.primary_key, h.registered_at, h.checksum
-         FROM registrations r JOIN handles h USING (handle)
-         WHERE r.payload_sha256 = ?1",
-    )?
-    .query_row([payload_sha256], |row| {
-        if row.get_ref(1)? == rusqlite::types::ValueRef::Null {
-            Ok(Past::GivenUp)
-        } else {
-            read_account(row).map(Past::Holds)
-        }
-    })
-    .optional()
+    let handle = db
+        .prepare_cached("SELECT handle FROM registrations WHERE payload_sha256 = ?1")?
+        .query_row([payload_sha256], |row| read_handle(row, 0))
+        .optional()?;
+    let Some(handle) = handle else { return Ok(None) };
+    let account = account(db, ACCOUNT_BY_HANDLE, id(&handle))?;
+    Ok(Some(account.map_or(Past::GivenUp, Past::Holds)))
+}
+
+/// The column `id` of a handle's row. Who makes two handles with one number gets the second refused as taken.
+fn id(handle: &Handle) -> i64 {
+    first_8(&Sha256::digest(handle.as_str()).into())
+}
+
+fn first_8(digest: &[u8; 32]) -> i64 {
+    digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
+}
+
+fn read_handle(row: &Row<'_>, column: usize) -> rusqlite::Result<Handle> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|error| damaged(column, error))
 }
 
 fn account(db: &Connection, by: &str, value: impl ToSql) -> rusqlite::Result<Option<Account>> {
@@ -145,7 +154,7 @@ fn account(db: &Connection, by: &str, value: impl ToSql) -> rusqlite::Result<Opt
 /// Reads `handle, primary_key, registered_at, checksum`. SQLite itself does not notice a flipped bit in a value.
 fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let account = Account {
-        handle: row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))?,
+        handle: read_handle(row, 0)?,
         primary: PublicKey::from_bytes(row.get(1)?),
         registered_at: read_time(row, 2)?,
     };
@@ -163,19 +172,18 @@ fn checksum(account: &Account) -> i64 {
         .chain_update(account.primary.as_bytes())
         .chain_update(account.registered_at.unix_seconds().to_be_bytes())
         .chain_update(account.handle.as_str());
-    let digest: [u8; 32] = digest.finalize().into();
-    digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
+    first_8(&digest.finalize().into())
 }
 
 fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
-    let handle = handle.as_str();
+    let handle = id(handle);
     db.execute(
         "UPDATE registrations SET envelope = NULL
-         WHERE id = (SELECT registration FROM handles WHERE handle = ?1)",
+         WHERE id = (SELECT registration FROM handles WHERE id = ?1)",
         [handle],
     )?;
     let given_up = db.execute(
-        "UPDATE handles SET primary_key = NULL WHERE handle = ?1 AND primary_key IS NOT NULL",
+        "UPDATE handles SET primary_key = NULL WHERE id = ?1 AND primary_key IS NOT NULL",
         [handle],
     )?;
     Ok(given_up == 1)
@@ -224,9 +232,9 @@ fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Re
     db.prepare_cached(
         "SELECT h.handle, h.primary_key, h.registered_at, h.checksum, r.envelope
          FROM handles h JOIN registrations r ON r.id = h.registration
-         WHERE h.handle > ?1 AND r.envelope IS NOT NULL ORDER BY h.handle LIMIT ?2",
+         WHERE (?1 IS NULL OR h.id > ?1) AND r.envelope IS NOT NULL ORDER BY h.id LIMIT ?2",
     )?
-    .query_map(params![after.map_or("", Handle::as_str), limit], |row| Ok((read_account(row)?, row.get(4)?)))?
+    .query_map(params![after.map(id), limit], |row| Ok((read_account(row)?, row.get(4)?)))?
     .collect()
 }
 
@@ -234,6 +242,19 @@ fn evidence(db: &Connection, after: Option<&Handle>, limit: u32) -> rusqlite::Re
 mod tests {
     use super::*;
     use crate::store::conformance::registry::wanted;
+
+    #[tokio::test]
+    async fn another_handle_with_the_same_number_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("store.db")).unwrap();
+        let (alice, bob) = (wanted("alice", "alice"), wanted("bob", "bob"));
+        store.register(bob).await.unwrap().unwrap();
+        let number = id(&alice.handle);
+        let meet = move |db: &Connection| Ok(db.execute("UPDATE handles SET id = ?1", [number])?);
+        unrefused(store.database.write(meet).await).unwrap();
+        assert_eq!(store.by_handle(&alice.handle).await.unwrap(), None);
+        assert_eq!(store.register(alice).await.unwrap(), Err(RegisterRefusal::HandleTaken));
+    }
 
     #[tokio::test]
     async fn a_damaged_row_is_not_shown() {
