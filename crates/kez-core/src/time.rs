@@ -79,6 +79,12 @@ impl Timestamp {
     pub fn truncated(self) -> Self {
         Self { nanos: 0, ..self }
     }
+
+    /// The same instant in whole milliseconds, rounded towards the past.
+    #[must_use]
+    pub fn truncated_to_millis(self) -> Self {
+        Self { nanos: self.nanos - self.nanos % 1_000_000, ..self }
+    }
 }
 
 impl FromStr for Timestamp {
@@ -202,6 +208,7 @@ mod tests {
             let time: Timestamp = text.parse().unwrap();
             assert_eq!(time.unix_millis(), millis);
             assert_eq!(Timestamp::from_unix_millis(millis).unwrap().to_string(), rounded);
+            assert_eq!(time.truncated_to_millis().to_string(), rounded);
         }
         assert_eq!(Timestamp::from_unix_millis(i64::MAX), None);
         assert_eq!(Timestamp::from_unix_millis(i64::MIN), None);
