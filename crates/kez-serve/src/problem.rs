@@ -134,6 +134,11 @@ impl Problem {
         self.0.code
     }
 
+    /// The extension members.
+    pub fn extensions(&self) -> &Map<String, Value> {
+        &self.0.extra
+    }
+
     /// The body: one JSON object.
     pub(crate) fn body(&self) -> Vec<u8> {
         let parts = &self.0;
