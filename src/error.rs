@@ -3,6 +3,8 @@
 //! Codes are stable; titles are per code; details are for people. A 5xx body is constant, its cause is logged once
 //! by the edge.
 
+mod conversations;
+
 use axum::response::{IntoResponse, Response};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
@@ -18,6 +20,7 @@ use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
 use crate::store::{ClaimRefusal, EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError, UploadRefusal};
 use crate::webfinger::BadQuery;
+use conversations::ConversationError;
 
 /// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature realm=\"kez-chat\"");
@@ -82,6 +85,12 @@ pub(crate) enum ApiError {
     /// The body cannot be read, or the request stands outside the edge.
     #[error("the body cannot be read")]
     Body(Box<Problem>),
+    /// A call about a conversation is refused.
+    #[error(transparent)]
+    Conversation(#[from] ConversationError),
+    /// The query of a list is not one, or the list cannot go on there.
+    #[error("give `after` and `limit` once each: an item of the list, and 1 to 500")]
+    BadCursor,
     /// The path does not hold a key.
     #[error("not a key of the form ed25519:<64 lower-case hex digits> or nostr:npub1…")]
     BadKey,
@@ -127,6 +136,12 @@ impl ApiError {
 impl From<kez_core::json::Malformed> for ApiError {
     fn from(error: kez_core::json::Malformed) -> Self {
         Self::Envelope(error.into())
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        problem(error)
     }
 }
 
@@ -198,6 +213,8 @@ fn problem(error: ApiError) -> Problem {
         ApiError::WeakKey(_) => bad("bad_key", "Not a key"),
         ApiError::Shape => bad("malformed", "Malformed document"),
         ApiError::Body(problem) => *problem,
+        ApiError::Conversation(error) => conversations::problem(&error),
+        ApiError::BadCursor => bad("bad_cursor", "Not a place in this list"),
         ApiError::BadKey => bad("bad_key", "Not a key"),
         ApiError::WebFinger(_) | ApiError::BadResource => bad("bad_resource", "Not a resource"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),

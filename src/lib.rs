@@ -8,6 +8,7 @@ mod base_url;
 #[cfg_attr(not(test), expect(dead_code, reason = "the stream of events listens next"))]
 mod bus;
 mod caller;
+mod conversations;
 mod devices;
 mod error;
 mod http;

@@ -13,7 +13,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    devices, health, key_packages, lookup, nats_auth, register, resolve, server_info, session, web, webfinger,
+    conversations, devices, frames, health, key_packages, lookup, nats_auth, register, resolve, server_info,
+    session, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +29,7 @@ use crate::http::{
         (name = "registry", description = "Handles and the keys that hold them"),
         (name = "devices", description = "Devices that act for an account"),
         (name = "key packages", description = "What a device is added to conversations by"),
+        (name = "conversations", description = "MLS groups that the server orders and cannot read"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -45,6 +47,10 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(devices::revoke))
         .routes(routes!(devices::list))
         .routes(routes!(session::open))
+        .routes(routes!(conversations::create_conversation, conversations::list_conversations))
+        .routes(routes!(conversations::show_conversation))
+        .routes(routes!(conversations::commit))
+        .routes(routes!(frames::append_frames, frames::read_frames))
         .routes(routes!(webfinger::webfinger))
         .routes(routes!(webfinger::host_meta))
         .routes(routes!(resolve::resolve))

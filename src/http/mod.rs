@@ -1,7 +1,11 @@
 //! The HTTP interface: one file per route. A handler extracts, decides, stores and responds; what it can answer
 //! stands in its description, which is also the OpenAPI document.
 
+mod conversation_bodies;
+pub(crate) mod conversations;
+mod cursor;
 pub(crate) mod devices;
+pub(crate) mod frames;
 pub(crate) mod health;
 pub(crate) mod key_packages;
 pub(crate) mod lookup;
