@@ -31,6 +31,7 @@ mod net;
 mod oracle;
 pub mod process;
 mod sig_net;
+mod talk_oracle;
 
 pub use actor::{Actor, Draft, seed};
 pub use answer::Answer;
@@ -44,3 +45,4 @@ pub use mls::MlsDevice;
 pub use net::{Net, START, Setup};
 pub use oracle::Registry;
 pub use sig_net::SigNet;
+pub use talk_oracle::Talk;

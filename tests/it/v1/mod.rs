@@ -1,6 +1,7 @@
 //! Below `/v1`.
 
 mod by_primary;
+mod conversations;
 mod devices;
 mod healthz;
 mod keypackages;
