@@ -38,6 +38,12 @@ pub(crate) enum Error {
     /// Answers with another status than the measured operation has: a rate of them would be a lie.
     #[error("{name}: {wrong} of {all} answers were not {expected}, one was {status}")]
     Answers { name: &'static str, wrong: u32, all: usize, expected: u16, status: u16 },
+    /// Not every frame arrived at its listener once.
+    #[error("{name}: a frame was delivered never, or twice, or none was sent")]
+    Deliveries { name: &'static str },
+    /// What the load needs before it begins was refused.
+    #[error("{path} was answered {status}: {body}")]
+    SetUp { path: String, status: u16, body: String },
     /// More handles than the bench has names for.
     #[error("{0} handles are more than the bench can name: lower --seconds, --rounds or --handles")]
     TooManyHandles(u32),

@@ -37,9 +37,14 @@ pub(crate) enum Requests {
     Once { requests: Prepared, next: AtomicUsize },
     /// Each client its own, in their order; a client with none left ends early.
     Own(Arc<[Prepared]>),
+    /// Written by this for each client and each of its numbers, from 0; told the buffer to write into.
+    Made(Make),
     /// One about a uniformly random person below `people`, whose number is written at `digits`.
     Lookup { template: Vec<u8>, digits: Range<usize>, people: u32 },
 }
+
+/// Writes a request: of which client, the how manieth, where.
+pub(crate) type Make = Box<dyn Fn(u32, u32, &mut Vec<u8>) + Send + Sync>;
 
 /// Requests as they go over the wire, one behind the other.
 #[derive(Default)]
@@ -102,13 +107,20 @@ impl Requests {
 
     /// The next request of a client, written into its buffer or taken from what was prepared.
     fn next<'a>(&'a self, client: &'a mut Client) -> Option<&'a [u8]> {
-        let Client { number, sent, random, buffer } = client;
+        let Client { number: number_of, sent, random, buffer } = client;
         match self {
             Self::Once { requests, next } => requests.at(next.fetch_add(1, Ordering::Relaxed)),
             Self::Own(clients) => {
-                let request = clients.get(*number)?.at(*sent);
+                let request = clients.get(*number_of)?.at(*sent);
                 *sent += 1;
                 request
+            }
+            Self::Made(make) => {
+                // invariant: both come from 32 bits or are counted up by one connection.
+                let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+                make(number(*number_of), number(*sent), buffer);
+                *sent += 1;
+                Some(buffer)
             }
             Self::Lookup { template, digits, people } => {
                 if buffer.is_empty() {
@@ -227,7 +239,7 @@ async fn talk(load: Arc<Load>, client: u32, addr: SocketAddr, from: Instant) -> 
 }
 
 /// Reads one answer to its end and returns its status.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<u16> {
+pub(crate) async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<u16> {
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..]).await?;

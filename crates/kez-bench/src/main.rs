@@ -9,6 +9,7 @@ mod error;
 mod fill;
 mod floor;
 mod load;
+mod messages;
 mod people;
 mod plan;
 mod process;
@@ -36,6 +37,17 @@ enum Command {
     Registry(registry::Options),
     /// Appends to sigchains, reading them, and memory meanwhile, as ratios to the baselines
     Sigchain(sigchain::Options),
+    /// Frames accepted and delivered, memory of streams, and growth, as ratios to the baseline
+    Messages(messages::Options),
+    /// Baseline: frames durably stored and pushed, and nothing else
+    MessageFloor {
+        /// Address to listen on
+        #[arg(long)]
+        bind: SocketAddr,
+        /// SQLite file, made if missing
+        #[arg(long)]
+        db: PathBuf,
+    },
     /// Baseline: a bare handler that answers one constant body
     Constant {
         /// Address to listen on
@@ -78,6 +90,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Registry(options) => registry::run(&options),
         Command::Sigchain(options) => sigchain::run(&options),
+        Command::Messages(options) => messages::run(&options),
+        Command::MessageFloor { bind, db } => messages::floor::serve(bind, &db).map(|()| true),
         Command::Constant { bind } => constant::serve(bind).map(|()| true),
         Command::Floor { bind, db } => floor::serve(bind, &db).map(|()| true),
         Command::Static { bind, file } => static_file::serve(bind, &file).map(|()| true),

@@ -30,11 +30,16 @@ pub(crate) fn number(index: u32) -> u64 {
     u64::from(index) * 6_180_339 % u64::from(HANDLES_MAX) // no common divisor with a power of ten
 }
 
+/// The key of person `index`.
+pub(crate) fn seed(index: u32) -> Seed {
+    let seed = Sha256::new_with_prefix(b"kez-bench key ").chain_update(index.to_le_bytes()).finalize();
+    Seed::from_bytes(seed.into())
+}
+
 /// The registration of person `index`, signed now.
 pub(crate) fn registration(index: u32) -> Result<Envelope, Error> {
-    let seed = Sha256::new_with_prefix(b"kez-bench key ").chain_update(index.to_le_bytes()).finalize();
     let registration = Registration { handle: handle(index), server: SERVER.to_owned() };
-    let signed = Envelope::sign(&registration, &Seed::from_bytes(seed.into()), now());
+    let signed = Envelope::sign(&registration, &seed(index), now());
     Ok(signed.map_err(EnvelopeError::from)?)
 }
 
@@ -72,7 +77,7 @@ pub(crate) fn record(handle: &str, hex: &str) -> String {
 }
 
 /// The wall clock in whole seconds.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "a registration must carry the real time to be accepted")]
     let now = std::time::SystemTime::now();
     let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

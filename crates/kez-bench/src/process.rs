@@ -29,6 +29,8 @@ pub(crate) enum Program {
     SigServer(PathBuf),
     /// The baseline `floor`.
     Floor,
+    /// The baseline `message-floor`.
+    MessageFloor,
     /// The baseline `constant`.
     Constant,
     /// The baseline `static`, serving this file.
@@ -132,6 +134,7 @@ impl Program {
             Self::Product(binary) => ("the home server", Command::new(binary)),
             Self::SigServer(binary) => ("the sig-server", Command::new(binary)),
             Self::Floor => ("floor", itself("floor")?),
+            Self::MessageFloor => ("message floor", itself("message-floor")?),
             Self::Constant => ("constant", itself("constant")?),
             Self::Static(_) => ("static", itself("static")?),
         };
@@ -145,7 +148,7 @@ impl Program {
                 command.args(["--rate-limit", "off", "--chain-limits", "off"]);
                 command.arg("--db").arg(db)
             }
-            Self::Floor => command.arg("--db").arg(db),
+            Self::Floor | Self::MessageFloor => command.arg("--db").arg(db),
             Self::Constant => &mut command,
             Self::Static(file) => command.arg("--file").arg(file),
         };
