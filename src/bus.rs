@@ -28,15 +28,6 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     fn close(&self);
 }
 
-/// What a listener was told last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Signal {
-    /// The highest number of an event heard of; 0: of none yet.
-    pub head: u64,
-    /// How often the devices changed meanwhile.
-    pub devices: u64,
-}
-
 /// The bus has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server stops")]
@@ -45,20 +36,15 @@ pub(crate) struct Closed;
 /// Hears of one account. Hints that nobody waited for become one.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    signals: watch::Receiver<Signal>,
-    /// Dropped after `signals`: then the last listener of an account is not counted any more.
+    hints: watch::Receiver<()>,
+    /// Dropped after `hints`: then the last listener of an account is not counted any more.
     _entry: Option<Forget>,
 }
 
 impl Listener {
-    /// What was heard last; the next [`changed`](Self::changed) waits for something later.
-    pub(crate) fn heard(&mut self) -> Signal {
-        *self.signals.borrow_and_update()
-    }
-
-    /// Waits for something that [`heard`](Self::heard) has not given yet. May be given up and asked again.
+    /// Waits for a hint that came after the last one this gave. May be given up and asked again.
     pub(crate) async fn changed(&mut self) -> Result<(), Closed> {
-        self.signals.changed().await.map_err(|_| Closed)
+        self.hints.changed().await.map_err(|_| Closed)
     }
 }
 
@@ -71,7 +57,7 @@ pub(crate) struct LocalBus {
 #[derive(Debug, Default)]
 struct Accounts {
     /// One entry per account that somebody listens to.
-    listened_to: HashMap<PublicKey, watch::Sender<Signal>>,
+    listened_to: HashMap<PublicKey, watch::Sender<()>>,
     closed: bool,
 }
 
@@ -80,9 +66,9 @@ impl LocalBus {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, primary: &PublicKey, change: impl FnOnce(&mut Signal)) {
-        if let Some(signals) = self.accounts().listened_to.get(primary) {
-            signals.send_modify(change);
+    fn tell(&self, primary: &PublicKey) {
+        if let Some(hints) = self.accounts().listened_to.get(primary) {
+            hints.send_replace(());
         }
     }
 }
@@ -90,21 +76,21 @@ impl LocalBus {
 impl Bus for LocalBus {
     fn wake(&self, woken: &[Woken]) {
         for one in woken {
-            self.tell(&one.primary, |signal| signal.head = signal.head.max(one.head));
+            self.tell(&one.primary);
         }
     }
 
     fn devices_changed(&self, primary: &PublicKey) {
-        self.tell(primary, |signal| signal.devices += 1);
+        self.tell(primary);
     }
 
     fn listen(&self, primary: PublicKey) -> Listener {
         let mut accounts = self.accounts();
         if accounts.closed {
-            return Listener { signals: watch::channel(Signal::default()).1, _entry: None };
+            return Listener { hints: watch::channel(()).1, _entry: None };
         }
-        let signals = accounts.listened_to.entry(primary).or_default().subscribe();
-        Listener { signals, _entry: Some(Forget { bus: self.clone(), primary }) }
+        let hints = accounts.listened_to.entry(primary).or_default().subscribe();
+        Listener { hints, _entry: Some(Forget { bus: self.clone(), primary }) }
     }
 
     fn close(&self) {
@@ -161,21 +147,17 @@ mod tests {
             bus.devices_changed(&key(1));
         }
         assert!(is_told(&mut alice).await);
-        assert_eq!(alice.heard(), Signal { head: 0, devices: 3 });
         assert!(!is_told(&mut alice).await);
         assert!(!is_told(&mut bob).await);
     }
 
-    /// Two nodes or two tasks may tell in another order than they wrote.
     #[tokio::test]
-    async fn the_head_never_goes_back() {
+    async fn a_hint_is_kept_for_who_comes_back_to_wait() {
         let bus = LocalBus::default();
         let mut alice = bus.listen(key(1));
-        let account = AccountId::new(1);
-        for head in [7, 5] {
-            bus.wake(&[Woken { account, primary: key(1), head }]);
-        }
-        assert_eq!(alice.heard().head, 7);
+        assert!(!is_told(&mut alice).await);
+        bus.wake(&[Woken { account: AccountId::new(1), primary: key(1), head: 7 }]);
+        assert!(is_told(&mut alice).await);
     }
 
     #[test]

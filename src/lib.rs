@@ -17,6 +17,7 @@ mod key_packages;
 mod record;
 mod registration;
 mod resolve;
+mod retention;
 mod secret;
 mod sigchains;
 mod web;

@@ -21,6 +21,7 @@ use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
+use crate::retention::Sweeper;
 use crate::router;
 use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
@@ -109,6 +110,7 @@ pub struct Server {
     app: Arc<App>,
     running: Running,
     sigchains: Option<Sigchains>,
+    sweeper: Sweeper,
     shutdown: CancellationToken,
 }
 
@@ -151,8 +153,9 @@ impl Server {
             .trusted_proxies(args.trusted_proxy.clone())
             .cors_request_headers(CORS_HEADERS);
         let running = listener.serve(router::router(Arc::clone(&app)), edge, world.limits, shutdown.clone());
+        let sweeper = Sweeper::start(Arc::clone(&app), shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
-        Ok(Self { addr, app, running, sigchains, shutdown })
+        Ok(Self { addr, app, running, sigchains, sweeper, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -189,6 +192,7 @@ impl Server {
         self.shutdown.cancel();
         self.app.bus.close();
         self.running.join().await;
+        self.sweeper.join().await;
         if let Some(sigchains) = self.sigchains {
             sigchains.join().await;
         }
