@@ -97,8 +97,12 @@ impl<const MAX: usize> FromRequest<Arc<App>> for SignedJson<MAX> {
 }
 
 impl<const MAX: usize> SignedJson<MAX> {
-    /// The body as a `T`; a member that stands twice is refused, as serde does for structs.
+    /// The body as a `T`; a member that stands twice is refused, as serde does for structs. So is an array, which serde
+    /// would take for the members in their order.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::Shape);
+        }
         serde_json::from_slice(&self.body).map_err(|_| ApiError::Shape)
     }
 }
