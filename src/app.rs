@@ -16,6 +16,7 @@ use kez_sig_server::Chains;
 use crate::base_url::BaseUrl;
 use crate::bus::Bus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
+use crate::events::Streams;
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub store: Arc<dyn Store>,
     /// Tells the streams of events that there is something.
     pub bus: Arc<dyn Bus>,
+    /// Who has streams of events open.
+    pub streams: Streams,
     /// The names under which signed calls are taken.
     pub authorities: Authorities,
     /// Devices that called lately.

@@ -6,7 +6,7 @@
 mod conversations;
 
 use axum::response::{IntoResponse, Response};
-use http::header::WWW_AUTHENTICATE;
+use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use kez_core::http_signature::{DigestError, SignatureError, TimeError};
 use kez_core::{BadEnrolment, EnvelopeError, ServerName, Timestamp};
@@ -15,10 +15,14 @@ use kez_serve::rate::RetryAfter;
 
 use crate::caller::WeakKey;
 use crate::devices::DeviceRefusal;
+use crate::events::TooManyStreams;
 use crate::key_packages::UploadFault;
 use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
-use crate::store::{ClaimRefusal, EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError, UploadRefusal};
+use crate::store::{
+    AckRefusal, ClaimRefusal, CursorRefusal, EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError,
+    UploadRefusal,
+};
 use crate::webfinger::BadQuery;
 use conversations::ConversationError;
 
@@ -118,6 +122,18 @@ pub(crate) enum ApiError {
     /// Too many calls.
     #[error(transparent)]
     RateLimited(#[from] RetryAfter),
+    /// The inbox cannot be read from there.
+    #[error(transparent)]
+    Cursor(#[from] CursorRefusal),
+    /// The acknowledgement does not count.
+    #[error(transparent)]
+    Ack(#[from] AckRefusal),
+    /// The device or the account has as many streams as it may.
+    #[error(transparent)]
+    TooManyStreams(#[from] TooManyStreams),
+    /// A stream has no head without a body.
+    #[error("a stream of events is for GET")]
+    NoHead,
     /// The store cannot answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -160,12 +176,7 @@ fn problem(error: ApiError) -> Problem {
     let unauthorized =
         |code, title| refused(StatusCode::UNAUTHORIZED, code, title).header(WWW_AUTHENTICATE, CHALLENGE);
     match error {
-        ApiError::Envelope(error) => match error {
-            EnvelopeError::WrongType { .. } => bad(error.code(), "Another type of document"),
-            EnvelopeError::KeyMismatch => bad(error.code(), "Keys do not agree"),
-            EnvelopeError::BadSignature => bad(error.code(), "Signature does not verify"),
-            _ => bad(error.code(), "Malformed document"),
-        },
+        ApiError::Envelope(error) => bad(error.code(), envelope_title(&error)),
         ApiError::Registration(refusal) => match refusal {
             Refusal::WrongServer { server } => wrong_server(&detail, &server),
             Refusal::BadHandle(_) => bad("bad_handle", "Not a handle"),
@@ -174,34 +185,27 @@ fn problem(error: ApiError) -> Problem {
             Refusal::Closed => forbidden("registration_closed", "Registration is closed"),
             Refusal::InviteRequired => forbidden("invite_required", "An invite is required"),
         },
-        ApiError::Register(refusal) => match refusal {
-            RegisterRefusal::InviteRefused => forbidden("invite_required", "An invite is required"),
-            RegisterRefusal::HandleTaken => conflict("handle_taken", "Handle is taken"),
-            RegisterRefusal::KeyTaken => conflict("key_taken", "Key holds another handle"),
-            RegisterRefusal::HandleConfusable => conflict("handle_confusable", "Handle looks like another"),
-        },
+        ApiError::Register(refusal) => {
+            let (status, code, title) = registration_words(refusal);
+            refused(status, code, title)
+        }
         ApiError::EnvelopeUsed => conflict("envelope_used", "Registration was used before"),
         ApiError::BadEnrolment(_) | ApiError::Device(DeviceRefusal::Expired { .. }) => {
             bad("bad_enrolment", "Not an enrolment")
         }
         ApiError::Device(DeviceRefusal::WrongServer { server }) => wrong_server(&detail, &server),
         ApiError::Device(DeviceRefusal::ClockSkew { server_time }) => clock_skew(&detail, server_time),
-        ApiError::Enrol(refusal) => match refusal {
-            EnrolRefusal::NotRegistered => forbidden("not_registered", "Key holds no handle"),
-            EnrolRefusal::DeviceRevoked => conflict("device_revoked", "Device was revoked"),
-            EnrolRefusal::DeviceExists => conflict("device_exists", "Device has other keys"),
-            EnrolRefusal::Superseded => conflict("superseded", "A later enrolment is stored"),
-            EnrolRefusal::KeyInUse => conflict("key_in_use", "Key belongs to another device"),
-            EnrolRefusal::TooManyDevices => forbidden("too_many_devices", "Too many devices"),
-        },
+        ApiError::Enrol(refusal) => {
+            let (status, code, title) = enrolment_words(refusal);
+            refused(status, code, title)
+        }
         ApiError::Revoke(RevokeRefusal::UnknownDevice) => {
             refused(StatusCode::NOT_FOUND, "not_found", "Not found")
         }
-        ApiError::Signature(error) => match error {
-            SignatureError::Absent => unauthorized("signature_missing", "Signature is missing"),
-            SignatureError::BadSignature => unauthorized("bad_signature", "Signature does not verify"),
-            _ => unauthorized("signature_malformed", "Signature is not of the profile"),
-        },
+        ApiError::Signature(error) => {
+            let (code, title) = signature_words(&error);
+            unauthorized(code, title)
+        }
         ApiError::SignatureTime { server_time, .. } => {
             unauthorized("signature_expired", "Signature does not count now")
                 .with("server_time", server_time.to_string())
@@ -214,12 +218,24 @@ fn problem(error: ApiError) -> Problem {
         ApiError::Shape => bad("malformed", "Malformed document"),
         ApiError::Body(problem) => *problem,
         ApiError::Conversation(error) => conversations::problem(&error),
-        ApiError::BadCursor => bad("bad_cursor", "Not a place in this list"),
         ApiError::BadKey => bad("bad_key", "Not a key"),
         ApiError::WebFinger(_) | ApiError::BadResource => bad("bad_resource", "Not a resource"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
         ApiError::RateLimited(RetryAfter { seconds }) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests").retry_after(seconds)
+        }
+        ApiError::BadCursor
+        | ApiError::Cursor(CursorRefusal::BeyondHead { .. })
+        | ApiError::Ack(AckRefusal::BeyondHead { .. }) => bad("bad_cursor", "Not a place in this list"),
+        ApiError::Cursor(CursorRefusal::Gone { oldest }) => {
+            refused(StatusCode::GONE, "gone", "Dropped meanwhile").with("oldest", oldest)
+        }
+        ApiError::Ack(AckRefusal::DeviceRevoked) => unauthorized("unknown_device", "No such device"),
+        ApiError::TooManyStreams(_) => {
+            refused(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams")
+        }
+        ApiError::NoHead => {
+            Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, HeaderValue::from_static("GET"))
         }
         ApiError::Resolve(ResolveError::Busy) => StoreError::Busy.into(),
         ApiError::Resolve(error) => {
@@ -264,4 +280,45 @@ fn clock_skew(detail: &str, server_time: Timestamp) -> Problem {
         .detail(detail.to_owned())
         .with("server_time", server_time.to_string())
         .with("skew_max_s", SKEW_MAX_S)
+}
+
+type Words = (StatusCode, &'static str, &'static str);
+
+fn registration_words(refusal: RegisterRefusal) -> Words {
+    match refusal {
+        RegisterRefusal::InviteRefused => (StatusCode::FORBIDDEN, "invite_required", "An invite is required"),
+        RegisterRefusal::HandleTaken => (StatusCode::CONFLICT, "handle_taken", "Handle is taken"),
+        RegisterRefusal::KeyTaken => (StatusCode::CONFLICT, "key_taken", "Key holds another handle"),
+        RegisterRefusal::HandleConfusable => {
+            (StatusCode::CONFLICT, "handle_confusable", "Handle looks like another")
+        }
+    }
+}
+
+fn enrolment_words(refusal: EnrolRefusal) -> Words {
+    match refusal {
+        EnrolRefusal::NotRegistered => (StatusCode::FORBIDDEN, "not_registered", "Key holds no handle"),
+        EnrolRefusal::DeviceRevoked => (StatusCode::CONFLICT, "device_revoked", "Device was revoked"),
+        EnrolRefusal::DeviceExists => (StatusCode::CONFLICT, "device_exists", "Device has other keys"),
+        EnrolRefusal::Superseded => (StatusCode::CONFLICT, "superseded", "A later enrolment is stored"),
+        EnrolRefusal::KeyInUse => (StatusCode::CONFLICT, "key_in_use", "Key belongs to another device"),
+        EnrolRefusal::TooManyDevices => (StatusCode::FORBIDDEN, "too_many_devices", "Too many devices"),
+    }
+}
+
+fn envelope_title(error: &EnvelopeError) -> &'static str {
+    match error {
+        EnvelopeError::WrongType { .. } => "Another type of document",
+        EnvelopeError::KeyMismatch => "Keys do not agree",
+        EnvelopeError::BadSignature => "Signature does not verify",
+        _ => "Malformed document",
+    }
+}
+
+fn signature_words(error: &SignatureError) -> (&'static str, &'static str) {
+    match error {
+        SignatureError::Absent => ("signature_missing", "Signature is missing"),
+        SignatureError::BadSignature => ("bad_signature", "Signature does not verify"),
+        _ => ("signature_malformed", "Signature is not of the profile"),
+    }
 }

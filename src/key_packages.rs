@@ -181,7 +181,7 @@ mod tests {
         let text = |member: &str| vector[member].as_str().unwrap();
         let bytes = |member| BASE64URL_NOPAD.decode(text(member).as_bytes()).unwrap();
         let uploader = Uploader {
-            device: DeviceRow::first(),
+            device: DeviceRow::new(1),
             certificate: DeviceCertificate::parse(&bytes("certificate")).unwrap(),
             mls_key: text("mls_key").parse().unwrap(),
         };

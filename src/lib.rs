@@ -5,12 +5,12 @@
 mod app;
 mod base64url;
 mod base_url;
-#[cfg_attr(not(test), expect(dead_code, reason = "the stream of events listens next"))]
 mod bus;
 mod caller;
 mod conversations;
 mod devices;
 mod error;
+mod events;
 mod http;
 mod invite;
 mod key_packages;
@@ -33,6 +33,7 @@ pub mod webfinger;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use base64url::Base64Url;
 pub use devices::{DeviceRefusal, decide_enrolment, decide_revocation};
+pub use events::StreamLimits;
 pub use invite::{BadInviteToken, Invite, InviteHash, InviteToken};
 pub use key_packages::{AcceptedKeyPackage, Upload};
 pub use registration::{Accepted, Policy, Refusal, SKEW_MAX_S, decide};

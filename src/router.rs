@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    conversations, devices, frames, health, key_packages, lookup, nats_auth, register, resolve, server_info,
-    session, web, webfinger,
+    conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth, register,
+    resolve, server_info, session, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use crate::http::{
         (name = "devices", description = "Devices that act for an account"),
         (name = "key packages", description = "What a device is added to conversations by"),
         (name = "conversations", description = "MLS groups that the server orders and cannot read"),
+        (name = "inbox", description = "What an account has to read, and how far its devices are"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -51,6 +52,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(conversations::show_conversation))
         .routes(routes!(conversations::commit))
         .routes(routes!(frames::append_frames, frames::read_frames))
+        .routes(routes!(inbox::inbox))
+        .routes(routes!(inbox::ack))
+        .routes(routes!(events::events))
         .routes(routes!(webfinger::webfinger))
         .routes(routes!(webfinger::host_meta))
         .routes(routes!(resolve::resolve))

@@ -18,6 +18,7 @@ use crate::app::{App, Limits};
 use crate::bus::LocalBus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::config::{ConfigError, ServeArgs, Switch};
+use crate::events::{StreamLimits, Streams};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
@@ -43,6 +44,8 @@ pub struct World {
     pub outgoing: Outgoing,
     /// How long and how much one connection may take.
     pub limits: listen::Limits,
+    /// How long streams of events are quiet and last, and how many there may be.
+    pub streams: StreamLimits,
 }
 
 impl Default for World {
@@ -52,6 +55,7 @@ impl Default for World {
             rng: Arc::new(SystemRng),
             outgoing: Outgoing::new(),
             limits: listen::Limits::default(),
+            streams: StreamLimits::default(),
         }
     }
 }
@@ -141,6 +145,7 @@ impl Server {
             retention_days: args.retention_days,
             store,
             bus: Arc::new(LocalBus::default()),
+            streams: Streams::new(world.streams),
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),

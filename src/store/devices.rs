@@ -23,9 +23,9 @@ pub struct DeviceRow(pub(in crate::store) i64);
 
 #[cfg(test)]
 impl DeviceRow {
-    /// A row, for tests of what only passes it on.
-    pub(crate) const fn first() -> Self {
-        Self(1)
+    /// The row with this number, whether there is one or not.
+    pub(crate) const fn new(row: i64) -> Self {
+        Self(row)
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Method;
 use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
 use kez_chat_server::store::Store;
-use kez_chat_server::{InviteToken, Outgoing, Server, SigListener, World};
+use kez_chat_server::{InviteToken, Outgoing, Server, SigListener, StreamLimits, World};
 use kez_core::{Handle, Timestamp};
 use kez_serve::clock::{Clock, ManualClock, SystemClock};
 use kez_serve::listen::Limits;
@@ -38,6 +38,8 @@ pub struct Setup {
     pub outgoing: Box<dyn Fn() -> Outgoing + Send>,
     /// How long and how much one connection may take.
     pub limits: Limits,
+    /// How long streams of events are quiet and last, and how many there may be.
+    pub streams: StreamLimits,
     /// When the server's time begins.
     pub start: Timestamp,
     /// The folder that goes with the test: for files to be named in flags.
@@ -291,6 +293,7 @@ impl Setup {
             args,
             outgoing: Box::new(Outgoing::new),
             limits: Limits::default(),
+            streams: StreamLimits::default(),
             start: START.parse().expect("a time"),
             dir: dir.to_owned(),
         }
@@ -302,6 +305,7 @@ impl Setup {
             rng: Arc::new(SystemRng),
             outgoing: (self.outgoing)(),
             limits: self.limits.clone(),
+            streams: self.streams,
         };
         (self.args.clone(), world)
     }

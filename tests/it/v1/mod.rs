@@ -3,7 +3,9 @@
 mod by_primary;
 mod conversations;
 mod devices;
+mod events;
 mod healthz;
+mod inbox;
 mod keypackages;
 mod readyz;
 mod register;
