@@ -1,7 +1,9 @@
 //! The client of a device against the real server, with real MLS messages.
 
+mod conversations;
 mod devices;
 mod key_packages;
 mod link;
 mod lost_answers;
+mod stream;
 mod town;
