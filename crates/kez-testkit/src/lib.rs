@@ -46,3 +46,8 @@ pub use net::{Net, START, Setup};
 pub use oracle::Registry;
 pub use sig_net::SigNet;
 pub use talk_oracle::Talk;
+
+/// Bytes that differ in every run: ids of what is sent once, and what a client draws.
+pub fn fill_random(bytes: &mut [u8]) {
+    kez_serve::rng::Rng::fill(&kez_serve::rng::SystemRng, bytes);
+}

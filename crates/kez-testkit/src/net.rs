@@ -72,7 +72,16 @@ impl Net {
     /// A fresh server whose time begins at the machine's, for people who add each other's devices: see
     /// [`MlsDevice::key_packages`](crate::MlsDevice::key_packages).
     pub async fn today() -> Self {
-        Self::with(|setup| setup.start = SystemClock::new().now().truncated()).await
+        Self::today_with(|_| {}).await
+    }
+
+    /// The same with changed settings.
+    pub async fn today_with(change: impl FnOnce(&mut Setup)) -> Self {
+        Self::with(|setup| {
+            setup.start = SystemClock::new().now().truncated();
+            change(setup);
+        })
+        .await
     }
 
     /// A fresh server, with changed settings.

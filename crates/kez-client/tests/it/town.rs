@@ -11,10 +11,8 @@ use kez_core::{
     ClaimId, ConversationId, ConversationKind, Device, DeviceRevocation, Envelope, MessageId, PublicKey,
     Timestamp, Verified,
 };
-use kez_serve::clock::{Clock as _, ManualClock, SystemClock};
-use kez_serve::rng::{Rng as _, SystemRng};
 use kez_testkit::mls::Received;
-use kez_testkit::{DEADLINE, MlsDevice, Net};
+use kez_testkit::{DEADLINE, MlsDevice, Net, fill_random};
 use tokio::time::timeout;
 
 use crate::link::Link;
@@ -36,17 +34,17 @@ pub(crate) struct Phone {
 /// A machine with the clock of the server, whose waits are over at once.
 #[derive(Debug)]
 struct Desk {
-    clock: Arc<ManualClock>,
+    net: Net,
     fast_s: i64,
 }
 
 impl Machine for Desk {
     fn now(&self) -> Timestamp {
-        self.clock.now().plus_seconds(self.fast_s).expect("a time")
+        self.net.now().plus_seconds(self.fast_s).expect("a time")
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        SystemRng.fill(bytes);
+        fill_random(bytes);
     }
 
     fn sleep(&self, _: Duration) -> Sleep {
@@ -58,11 +56,8 @@ impl Town {
     /// At today's date: see [`Net::today`].
     pub(crate) async fn start() -> Self {
         let (link, listener) = Link::bind().await;
-        let net = Net::with(|setup| {
-            setup.start = SystemClock::new().now().truncated();
-            setup.args.public_url = vec![link.url().parse().expect("a URL")];
-        });
-        let net = net.await;
+        let public_url = link.url().parse().expect("a URL");
+        let net = Net::today_with(|setup| setup.args.public_url = vec![public_url]).await;
         link.serve(listener, &net);
         Self { net, link }
     }
@@ -86,7 +81,7 @@ impl Town {
         let mls = self.net.actor(owner).mls_device(name);
         let keys = DeviceKeys { primary: mls.primary(), device_id: mls.id(), auth: mls.auth().clone() };
         let home = HomeServer::new(self.link.url().parse().expect("a URL")).expect("a client");
-        let machine = Arc::new(Desk { clock: Arc::clone(&self.net.clock), fast_s });
+        let machine = Arc::new(Desk { net: self.net.clone(), fast_s });
         Phone { mls, client: DeviceClient::new(home, keys, machine).expect("a client") }
     }
 
@@ -229,5 +224,7 @@ pub(crate) async fn next(stream: &mut InboxStream) -> InboxEvent {
 }
 
 pub(crate) fn random() -> [u8; 16] {
-    kez_serve::rng::bytes(&SystemRng)
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes);
+    bytes
 }
