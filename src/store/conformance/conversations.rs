@@ -11,7 +11,7 @@ use super::registry::{key, now, time};
 use crate::store::{
     AcceptedBundle, AcceptedDevice, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, Committed,
     Conversation, FramePage, FrameRefusal, Head, MembersFault, NewWelcome, NotAdmitted, PageLimits,
-    PageRefusal, Placed, Recipient, Store, StoredDevice, Woken,
+    PageRefusal, Placed, Recipient, Retention, Store, StoredDevice, Woken,
 };
 use ConversationKind::{Direct, Group, OwnDevices};
 
@@ -466,4 +466,46 @@ pub(in crate::store) async fn a_log_is_read_in_pages(store: Shared<impl Store>) 
     assert_eq!(numbers(4, 500, 250).await, [5]); // more than a page, but the first
     assert_eq!(numbers(10, 500, 250).await, [0_u64; 0]);
     assert_eq!(numbers(u64::MAX, 500, 250).await, [0_u64; 0]);
+}
+
+/// Acknowledges all but the last `but` events and sweeps; how many frames went.
+async fn frames_dropped(store: &impl Store, who: &StoredDevice, but: u64) -> u64 {
+    let head = store.mailbox(who.device).await.expect("the store works").expect("an active device").head;
+    store.ack(who.device, head - but).await.expect("the store works").expect("acknowledged");
+    let retention = Retention { now: time(700), settled_at: time(100), expired_at: time(-100) };
+    let swept = store.sweep_inboxes(None, retention).await.expect("the store works");
+    assert_eq!(swept.next, None);
+    let left_over = store.sweep_conversations(None, retention).await.expect("the store works");
+    assert_eq!((left_over.frames, left_over.next), (0, None), "nothing was left over");
+    swept.frames
+}
+
+pub(in crate::store) async fn a_frame_goes_with_the_last_inbox_that_points_to_it(store: Shared<impl Store>) {
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    verdicts(&*store, alice, 1, vec![frame("a", 1), frame("b", 1), frame("c", 1)]).await;
+    assert_eq!(frames_dropped(&*store, alice, 0).await, 1, "the creation was for her alone");
+    assert_eq!(log(&*store, bob, 1).await, [2, 3, 4]);
+    assert_eq!(frames_dropped(&*store, bob, 1).await, 2);
+    assert_eq!(page(&*store, bob, 1, 2, ALL).await, Err(PageRefusal::Gone { oldest: 4 }));
+    let page = page(&*store, alice, 1, 3, ALL).await.expect("a page");
+    assert_eq!(page.frames.iter().map(|frame| frame.seq).collect::<Vec<_>>(), [4]);
+    assert_eq!(frames_dropped(&*store, bob, 0).await, 1);
+}
+
+/// What was still in somebody's inbox when it was removed stays there when it comes back.
+pub(in crate::store) async fn who_comes_back_misses_nothing_that_was_for_it(store: Shared<impl Store>) {
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    verdicts(&*store, alice, 1, vec![frame("a", 1)]).await;
+    commit(&*store, alice, 1, bundle("without bob", 1, &["alice"], &[])).await.expect("committed");
+    commit(&*store, alice, 1, bundle("with bob", 2, &["alice", "bob"], &["bob"])).await.expect("committed");
+    frames_dropped(&*store, alice, 0).await;
+    let limits = crate::store::InboxLimits { events: 100, bytes: usize::MAX };
+    let inbox = store.events(bob.account, 0, limits).await.expect("the store works").expect("a page");
+    let seqs = inbox.events.iter().filter_map(|event| match &event.news {
+        crate::store::News::Frame { seq, .. } => Some(*seq),
+        _ => None,
+    });
+    assert_eq!(seqs.collect::<Vec<_>>(), [2, 3]);
 }

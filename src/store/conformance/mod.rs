@@ -78,6 +78,8 @@ macro_rules! store_conformance {
             a_stranger_learns_nothing,
             conversations_are_listed_in_pages,
             a_log_is_read_in_pages,
+            a_frame_goes_with_the_last_inbox_that_points_to_it,
+            who_comes_back_misses_nothing_that_was_for_it,
         );
         $crate::store::conformance::store_conformance!(
             $open, inbox;
