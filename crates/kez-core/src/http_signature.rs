@@ -16,7 +16,7 @@ mod sign;
 
 pub use base::RequestParts;
 pub use claim::SignatureClaim;
-pub use digest::{DigestError, check_content_digest, content_digest};
+pub use digest::{DigestError, check_content_digest, content_digest, content_digest_sha256};
 pub use error::{SignatureError, TimeError};
 pub use key_id::{BadKeyId, BadNonce, KeyId, NONCE_CHARS_MAX, NONCE_CHARS_MIN, Nonce};
 pub use sign::{SignatureHeaders, Signer, sign};

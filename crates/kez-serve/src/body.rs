@@ -53,7 +53,7 @@ fn is_utf8(parameter: &str) -> bool {
 }
 
 /// Whether a content coding other than `identity` is announced: we decompress nothing a stranger sends.
-fn is_encoded(headers: &HeaderMap) -> bool {
+pub fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
@@ -64,7 +64,7 @@ async fn read(headers: &HeaderMap, mut body: Body, max: usize) -> Result<Bytes, 
     }
     let mut whole = BytesMut::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&error))?;
+        let frame = frame.map_err(|error| unreadable(&error))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers say nothing to us
         if data.len() > max - whole.len() {
             return Err(too_large(max));
@@ -90,7 +90,8 @@ fn too_large(max: usize) -> Problem {
         .close()
 }
 
-fn broken(error: &axum::Error) -> Problem {
+/// Why a body cannot be read to its end: 408 `body_timeout`, 400 `bad_request`.
+pub fn unreadable(error: &axum::Error) -> Problem {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
         if error.is::<BodyTimeout>() {

@@ -45,11 +45,12 @@ pub fn content_digest(body: &[u8]) -> String {
 ///
 /// Not in constant time: neither side is a secret.
 pub fn check_content_digest(header: &str, body: &[u8]) -> Result<(), DigestError> {
-    let claimed = sha256(header)?;
+    let claimed = content_digest_sha256(header)?;
     if claimed == <[u8; 32]>::from(Sha256::digest(body)) { Ok(()) } else { Err(DigestError::Mismatch) }
 }
 
-fn sha256(header: &str) -> Result<[u8; 32], DigestError> {
+/// The SHA-256 that `header` (several lines joined with `, `) claims, for a body that is read piece by piece.
+pub fn content_digest_sha256(header: &str) -> Result<[u8; 32], DigestError> {
     if header.len() > FIELD_BYTES_MAX {
         return Err(DigestError::Malformed);
     }
