@@ -14,6 +14,7 @@ use kez_serve::storage::StoreHealth;
 use kez_sig_server::Chains;
 
 use crate::base_url::BaseUrl;
+use crate::blobs::depot::Depot;
 use crate::bus::Bus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::events::Streams;
@@ -36,6 +37,10 @@ pub(crate) struct App {
     pub policy: Policy,
     /// Days after which an event goes although a device has not acknowledged it.
     pub retention_days: u8,
+    /// The bytes of blobs.
+    pub depot: Depot,
+    /// How many bytes all blobs may take.
+    pub blob_storage_bytes_max: u64,
     /// Everything that lasts.
     pub store: Arc<dyn Store>,
     /// Tells the streams of events that there is something.

@@ -8,6 +8,7 @@ mod check;
 mod known;
 mod recent;
 mod sessions;
+mod stream;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub(crate) use authority::Authorities;
 use check::{Call, lines};
 pub(crate) use known::KnownDevices;
 pub(crate) use sessions::{SESSION_SECONDS_MAX, Sessions, WeakKey};
+pub(crate) use stream::{SignedBody, SignedStream};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 

@@ -126,6 +126,14 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_RETENTION_DAYS", default_value_t = RETENTION_DAYS_MAX, value_name = "DAYS", value_parser = clap::value_parser!(u8).range(1..=i64::from(RETENTION_DAYS_MAX)))]
     pub retention_days: u8,
 
+    /// Folder for attachments [default: kez-chat-blobs beside the database]
+    #[arg(long, env = "KEZ_CHAT_BLOB_STORE", value_name = "DIR", value_parser = blob_folder)]
+    pub blob_store: Option<PathBuf>,
+
+    /// Bytes that all attachments together may have
+    #[arg(long, env = "KEZ_CHAT_BLOB_STORAGE_MAX", default_value = "10GiB", value_name = "SIZE")]
+    pub blob_storage_max: ByteSize,
+
     /// Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
     #[arg(long, env = "KEZ_CHAT_SIG_BIND", default_value = "127.0.0.1:7878", value_name = "ADDR:PORT|off")]
     pub sig_bind: SigBind,
@@ -211,6 +219,15 @@ impl ServeArgs {
         self.secret_file.clone().unwrap_or_else(|| self.db.with_file_name("kez-chat.secret"))
     }
 
+    /// Where blobs lie: `kez-chat-blobs` beside `kez-chat.db`.
+    pub fn blob_folder(&self) -> PathBuf {
+        self.blob_store.clone().unwrap_or_else(|| {
+            let mut name = self.db.file_stem().unwrap_or_default().to_owned();
+            name.push("-blobs");
+            self.db.with_file_name(name)
+        })
+    }
+
     /// Where the sigchains of the sig-server within lie: `kez-chat-sig.db` beside `kez-chat.db`. ADR 0010.
     pub fn sig_db(&self) -> PathBuf {
         let mut name = self.db.file_stem().unwrap_or_default().to_owned();
@@ -239,6 +256,16 @@ impl ServeArgs {
 
 fn bind_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:6969 or [::]:6969")
+}
+
+fn blob_folder(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() {
+        return Err("name a folder, such as kez-chat-blobs");
+    }
+    if text.contains("://") {
+        return Err("this version keeps attachments in a folder; name one, such as kez-chat-blobs");
+    }
+    Ok(PathBuf::from(text))
 }
 
 fn database_path(text: &str) -> Result<PathBuf, &'static str> {

@@ -3,7 +3,9 @@
 //! Codes are stable; titles are per code; details are for people. A 5xx body is constant, its cause is logged once
 //! by the edge.
 
+mod blobs;
 mod conversations;
+mod small_store;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, WWW_AUTHENTICATE};
@@ -24,7 +26,9 @@ use crate::store::{
     UploadRefusal,
 };
 use crate::webfinger::BadQuery;
+pub(crate) use blobs::BlobError;
 use conversations::ConversationError;
+pub(crate) use small_store::EntryError;
 
 /// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature realm=\"kez-chat\"");
@@ -119,6 +123,12 @@ pub(crate) enum ApiError {
     /// No key packages are handed out.
     #[error(transparent)]
     Claim(#[from] ClaimRefusal),
+    /// A call about a blob is refused.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A call about an entry of the small store is refused.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
     /// Too many calls.
     #[error(transparent)]
     RateLimited(#[from] RetryAfter),
@@ -253,18 +263,25 @@ fn problem(error: ApiError) -> Problem {
             UploadRefusal::InitKeyReused => bad("init_key_reused", "Init key was used before"),
             UploadRefusal::TooMany => forbidden("too_many_key_packages", "Too many key packages"),
         },
-        ApiError::Claim(refusal) => match refusal {
-            ClaimRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
-            ClaimRefusal::IdReused => conflict("id_reused", "Id was used before"),
-            ClaimRefusal::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
-            ClaimRefusal::Limited { retry_after_s } => {
-                refused(StatusCode::TOO_MANY_REQUESTS, "claims_limited", "Too many claims")
-                    .retry_after(retry_after_s)
-            }
-        },
+        ApiError::Claim(refusal) => claim(refusal),
+        ApiError::Blob(error) => blobs::problem(&error),
+        ApiError::Entry(error) => small_store::problem(&error),
         ApiError::Store(error) => error.into(),
         ApiError::NatsNotConfigured => {
             refused(StatusCode::NOT_IMPLEMENTED, "nats_not_configured", "NATS is not configured")
+        }
+    }
+}
+
+fn claim(refusal: ClaimRefusal) -> Problem {
+    let refused = |status, code, title| Problem::new(status, code, title).detail(refusal.to_string());
+    match refusal {
+        ClaimRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
+        ClaimRefusal::IdReused => refused(StatusCode::CONFLICT, "id_reused", "Id was used before"),
+        ClaimRefusal::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
+        ClaimRefusal::Limited { retry_after_s } => {
+            refused(StatusCode::TOO_MANY_REQUESTS, "claims_limited", "Too many claims")
+                .retry_after(retry_after_s)
         }
     }
 }

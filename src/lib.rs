@@ -5,6 +5,7 @@
 mod app;
 mod base64url;
 mod base_url;
+pub mod blobs;
 mod bus;
 mod caller;
 mod conversations;

@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth, register,
-    resolve, server_info, session, web, webfinger,
+    blobs, conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth, register,
+    resolve, server_info, session, small_store, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -31,6 +31,8 @@ use crate::http::{
         (name = "key packages", description = "What a device is added to conversations by"),
         (name = "conversations", description = "MLS groups that the server orders and cannot read"),
         (name = "inbox", description = "What an account has to read, and how far its devices are"),
+        (name = "blobs", description = "Encrypted attachments"),
+        (name = "small store", description = "Small encrypted values of an account"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -63,6 +65,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(key_packages::upload))
         .routes(routes!(key_packages::count))
         .routes(routes!(key_packages::claim))
+        .routes(routes!(blobs::send_blob, blobs::read_blob, blobs::delete_blob))
+        .routes(routes!(small_store::list_entries))
+        .routes(routes!(small_store::write_entry, small_store::read_entry, small_store::delete_entry))
         // For operators
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

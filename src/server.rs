@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +16,8 @@ use kez_sig_server::store::ChainStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Limits};
+use crate::blobs::depot::Depot;
+use crate::blobs::sweep;
 use crate::bus::LocalBus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::config::{ConfigError, ServeArgs, Switch};
@@ -30,8 +33,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 
 /// Request headers that scripts of other origins may send.
-const CORS_HEADERS: &str =
-    "Content-Digest, Content-Type, If-None-Match, Kez-Invite, Last-Event-ID, Signature, Signature-Input";
+const CORS_HEADERS: &str = "Content-Digest, Content-Range, Content-Type, If-Match, If-None-Match, If-Range, Kez-Invite, Last-Event-ID, Range, Signature, Signature-Input";
 
 /// What a server takes from the world around it. Tests bring their own.
 #[derive(Debug)]
@@ -83,6 +85,14 @@ pub enum StartError {
         /// The name in the database.
         stored: ServerName,
     },
+    /// The folder of blobs cannot be used.
+    #[error("--blob-store {folder}: {source}; name a folder that this user may write to")]
+    BlobStore {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The secret file cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -115,6 +125,7 @@ pub struct Server {
     running: Running,
     sigchains: Option<Sigchains>,
     sweeper: Sweeper,
+    blob_sweeper: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
@@ -131,6 +142,7 @@ impl Server {
             store.close().await;
             return Err(error);
         }
+        let depot = open_depot(args)?;
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
         let addr = listener.addr();
@@ -143,6 +155,8 @@ impl Server {
             records: Records::new(args.server.clone(), &args.sig_server_url),
             policy: Policy { server: args.server.clone(), mode: args.registration },
             retention_days: args.retention_days,
+            depot,
+            blob_storage_bytes_max: args.blob_storage_max.0,
             store,
             bus: Arc::new(LocalBus::default()),
             streams: Streams::new(world.streams),
@@ -160,7 +174,8 @@ impl Server {
         let running = listener.serve(router::router(Arc::clone(&app)), edge, world.limits, shutdown.clone());
         let sweeper = Sweeper::start(Arc::clone(&app), shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
-        Ok(Self { addr, app, running, sigchains, sweeper, shutdown })
+        let blob_sweeper = tokio::spawn(sweep::run(Arc::clone(&app), shutdown.clone()));
+        Ok(Self { addr, app, running, sigchains, sweeper, blob_sweeper, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -183,6 +198,11 @@ impl Server {
         self.app.chains.as_ref().map(|chains| chains.store())
     }
 
+    /// Takes away blobs and uploads whose time is over by now; the server does it by itself once a minute.
+    pub async fn sweep_blobs(&self) -> Result<(), StoreError> {
+        sweep::sweep(&*self.app.store, &self.app.depot, self.app.clock.now()).await
+    }
+
     /// Turns readiness off, and goes on serving: who watches `/v1/readyz` sends its requests elsewhere.
     pub fn announce_stop(&self) {
         self.app.draining.store(true, Ordering::Relaxed);
@@ -198,6 +218,9 @@ impl Server {
         self.app.bus.close();
         self.running.join().await;
         self.sweeper.join().await;
+        if let Err(error) = self.blob_sweeper.await {
+            tracing::error!(error = %error, "the sweeper of blobs broke off");
+        }
         if let Some(sigchains) = self.sigchains {
             sigchains.join().await;
         }
@@ -206,6 +229,11 @@ impl Server {
         }
         self.app.store.close().await;
     }
+}
+
+fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {
+    let folder = args.blob_folder();
+    Depot::open(&folder).map_err(|source| StartError::BlobStore { folder, source })
 }
 
 /// Makes the store the home of `server`, once and for all.

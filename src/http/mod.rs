@@ -1,6 +1,7 @@
 //! The HTTP interface: one file per route. A handler extracts, decides, stores and responds; what it can answer
 //! stands in its description, which is also the OpenAPI document.
 
+pub(crate) mod blobs;
 mod conversation_bodies;
 pub(crate) mod conversations;
 mod cursor;
@@ -16,6 +17,7 @@ pub(crate) mod register;
 pub(crate) mod resolve;
 pub(crate) mod server_info;
 pub(crate) mod session;
+pub(crate) mod small_store;
 pub(crate) mod web;
 pub(crate) mod webfinger;
 

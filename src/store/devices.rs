@@ -9,11 +9,15 @@ use super::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub(in crate::store) i64);
 
-#[cfg(test)]
 impl AccountId {
     /// The row with this number, whether there is one or not.
     pub(crate) const fn new(row: i64) -> Self {
         Self(row)
+    }
+
+    /// Its number, for names of files.
+    pub(crate) const fn row(self) -> i64 {
+        self.0
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Store`] is a trait because there will be two engines; each area of the domain has a trait of its own, and a store
 //! is all of them. `conformance` is what each engine has to pass.
 
+mod blobs;
 #[cfg(test)]
 mod conformance;
 mod conversations;
@@ -16,6 +17,9 @@ mod sqlite;
 use async_trait::async_trait;
 use kez_core::ServerName;
 
+pub use blobs::{
+    BlobRefusal, BlobUsage, Blobs, ListedBlob, PartReceived, Reference, Upload, UploadOpened, UploadWanted,
+};
 pub use conversations::{
     AcceptedBundle, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, CONVERSATIONS_MAX, Committed,
     Conversation, ConversationSummary, Conversations, FramePage, FrameRefusal, Head, MembersFault,
@@ -41,7 +45,7 @@ pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore {
+pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

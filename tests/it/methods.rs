@@ -73,7 +73,7 @@ async fn options_tell_what_may_be_asked() {
         assert_eq!(
             answer.header("access-control-allow-headers"),
             Some(
-                "Content-Digest, Content-Type, If-None-Match, Kez-Invite, Last-Event-ID, Signature, Signature-Input"
+                "Content-Digest, Content-Range, Content-Type, If-Match, If-None-Match, If-Range, Kez-Invite, Last-Event-ID, Range, Signature, Signature-Input"
             ),
             "{target}"
         );

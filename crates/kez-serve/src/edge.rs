@@ -34,7 +34,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Response headers a script of another origin may read. Fetch, section 3.3.5.
-const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Retry-After, X-Request-Id");
+const EXPOSED: HeaderValue = HeaderValue::from_static("Content-Range, ETag, Retry-After, X-Request-Id");
 /// How long browsers may remember a preflight, in seconds: as long as the strictest of them remembers any.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// Longest request target, unless the listener's limits say otherwise.

@@ -126,6 +126,14 @@ impl Net {
         lock(&self.shared.server).as_ref().expect("a running server").announce_stop();
     }
 
+    /// Takes away blobs and uploads whose time is over.
+    pub async fn sweep_blobs(&self) {
+        let server = lock(&self.shared.server).take().expect("a running server");
+        let swept = server.sweep_blobs().await;
+        *lock(&self.shared.server) = Some(server);
+        swept.expect("the store works");
+    }
+
     /// Stops the server; its files stay.
     pub async fn stop(&self) {
         let server = lock(&self.shared.server).take().expect("a running server");
@@ -294,6 +302,8 @@ impl Setup {
             rate_limit: Switch::Off,
             registration: RegistrationMode::Open,
             retention_days: 30,
+            blob_store: None,
+            blob_storage_max: ByteSize(1 << 40),
             sig_bind: SigBind(None),
             sig_chain_limits: ChainLimits::off(),
             sig_storage_max: ByteSize(1 << 40),

@@ -1,5 +1,6 @@
 //! What every engine of [`Store`](super::Store) has to pass. Each case gets a fresh, empty store.
 
+pub(in crate::store) mod blobs;
 pub(in crate::store) mod conversations;
 pub(in crate::store) mod devices;
 pub(in crate::store) mod inbox;
@@ -104,6 +105,19 @@ macro_rules! store_conformance {
             a_revoked_device_writes_no_entry,
             each_version_has_one_writer,
             names_are_bounded_also_those_that_were_deleted,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, blobs;
+            an_upload_goes_on_where_it_is,
+            a_blob_that_is_there_is_referred_to_at_once,
+            each_account_gives_up_its_own_reference,
+            room_is_taken_when_an_upload_begins,
+            blobs_and_uploads_are_counted,
+            all_blobs_together_are_bounded,
+            a_revoked_device_sends_nothing,
+            references_and_uploads_end,
+            one_blob_finished_by_many_is_one,
+            blobs_of_an_account_are_paged,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

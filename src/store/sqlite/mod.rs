@@ -1,5 +1,7 @@
 //! The SQLite engine: a file per area of the domain.
 
+mod blob_sweep;
+mod blobs;
 mod conversations;
 mod devices;
 mod inbox;
@@ -31,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0004_conversations.sql"),
     },
     Migration { version: 5, name: "small_store", sql: include_str!("../migrations/0005_small_store.sql") },
+    Migration { version: 6, name: "blobs", sql: include_str!("../migrations/0006_blobs.sql") },
 ];
 
 /// A [`Store`] in one SQLite file.

@@ -48,6 +48,8 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --rate-limit | KEZ_CHAT_RATE_LIMIT | on
     --registration | KEZ_CHAT_REGISTRATION | open
     --retention-days | KEZ_CHAT_RETENTION_DAYS | 30
+    --blob-store | KEZ_CHAT_BLOB_STORE | -
+    --blob-storage-max | KEZ_CHAT_BLOB_STORAGE_MAX | 10GiB
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878
     --sig-chain-limits | KEZ_CHAT_SIG_CHAIN_LIMITS | 10/h,30/d,100/w
     --sig-storage-max | KEZ_CHAT_SIG_STORAGE_MAX | 10GiB
@@ -101,6 +103,8 @@ async fn the_environment_counts_and_a_flag_counts_more() {
         "28",
         "--secret-file",
         "by-flag.secret",
+        "--blob-store",
+        "by-flag.blobs",
     ];
     let server = Running::start(dir.path(), &env, &flags).await;
     let info = Call::to(server.addr, "GET", "/v1/server").send().await.json();
@@ -112,6 +116,7 @@ async fn the_environment_counts_and_a_flag_counts_more() {
     for file in ["by-flag.db", "by-flag.secret"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
+    assert!(dir.path().join("by-flag.blobs/spool").is_dir());
     let (status, _) = server.stop(Signal::INT).await;
     assert!(status.success());
 }
@@ -142,6 +147,8 @@ const WRONG: &[Case] = &[
     (&[], &["--registration", "friends"]),
     (&[], &["--retention-days", "0"]),
     (&[("KEZ_CHAT_RETENTION_DAYS", "31")], &[]),
+    (&[], &["--blob-store", "s3://bucket"]),
+    (&[], &["--blob-storage-max", "10GB"]),
     (&[], &["--sig-bind", "on"]),
     (&[], &["--sig-chain-limits", "10 per hour"]),
     (&[], &["--sig-storage-max", "10GB"]),
@@ -207,6 +214,8 @@ async fn wrong_values_are_refused_with_the_cure() {
     error: invalid value 'friends' for '--registration <REGISTRATION>'
     error: invalid value '0' for '--retention-days <DAYS>': 0 is not in 1..=30
     error: invalid value '31' for '--retention-days <DAYS>': 31 is not in 1..=30
+    error: invalid value 's3://bucket' for '--blob-store <DIR>': this version keeps attachments in a folder; name one, such as kez-chat-blobs
+    error: invalid value '10GB' for '--blob-storage-max <SIZE>': give a size of at least 1MiB such as 500MiB or 10GiB
     error: invalid value 'on' for '--sig-bind <ADDR:PORT|off>': give an address and port such as 127.0.0.1:7878, or off
     error: invalid value '10 per hour' for '--sig-chain-limits <RATES>': give events per hour, day and week such as 10/h,30/d,100/w, each 1 to 10000 and once, or off
     error: invalid value '10GB' for '--sig-storage-max <SIZE>': give a size of at least 1MiB such as 500MiB or 10GiB

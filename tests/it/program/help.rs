@@ -110,6 +110,17 @@ async fn help_teaches() {
               [env: KEZ_CHAT_RETENTION_DAYS=]
               [default: 30]
 
+          --blob-store <DIR>
+              Folder for attachments [default: kez-chat-blobs beside the database]
+
+              [env: KEZ_CHAT_BLOB_STORE=]
+
+          --blob-storage-max <SIZE>
+              Bytes that all attachments together may have
+
+              [env: KEZ_CHAT_BLOB_STORAGE_MAX=]
+              [default: 10GiB]
+
           --sig-bind <ADDR:PORT|off>
               Where sigchains are served besides /v1/sigchains of --bind, or "off" for neither
 
@@ -175,6 +186,10 @@ async fn short_help_is_a_page() {
                                          open] [possible values: open, invite, closed]
           --retention-days <DAYS>        Days after which an event goes although a device has not
                                          acknowledged it [env: KEZ_CHAT_RETENTION_DAYS=] [default: 30]
+          --blob-store <DIR>             Folder for attachments [default: kez-chat-blobs beside the
+                                         database] [env: KEZ_CHAT_BLOB_STORE=]
+          --blob-storage-max <SIZE>      Bytes that all attachments together may have [env:
+                                         KEZ_CHAT_BLOB_STORAGE_MAX=] [default: 10GiB]
           --sig-bind <ADDR:PORT|off>     Where sigchains are served besides /v1/sigchains of --bind, or
                                          "off" for neither [env: KEZ_CHAT_SIG_BIND=] [default:
                                          127.0.0.1:7878]

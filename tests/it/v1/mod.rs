@@ -1,5 +1,6 @@
 //! Below `/v1`.
 
+mod blobs;
 mod by_primary;
 mod conversations;
 mod devices;
@@ -14,4 +15,5 @@ mod server;
 mod session;
 mod sigchains;
 mod signed;
+mod store;
 mod u;
