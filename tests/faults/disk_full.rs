@@ -81,7 +81,7 @@ async fn fill_and_free<W: Writers>(disk: &Disk, case: &'static str) {
 }
 
 /// Takes all the space that there is.
-fn fill(ballast: &Path) {
+pub(crate) fn fill(ballast: &Path) {
     let mut file = File::create(ballast).unwrap();
     let block = vec![0x42; 64 << 10];
     let mut block: &[u8] = &block;

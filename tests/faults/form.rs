@@ -44,6 +44,11 @@ impl Chance {
         usize::try_from(self.number() % end as u64).unwrap()
     }
 
+    /// A moment of up to 50 ms.
+    pub(crate) fn delay(&mut self) -> std::time::Duration {
+        std::time::Duration::from_micros(self.number() % 50_000)
+    }
+
     pub(crate) fn byte(&mut self) -> u8 {
         self.number().to_le_bytes()[0]
     }

@@ -20,9 +20,11 @@ mod malformed_http;
 mod people;
 mod power_cut;
 mod refused_file;
+mod senders;
 mod shutdown;
 mod slow_clients;
 mod sync_failure;
+mod uploads;
 mod writers;
 
 use std::path::Path;

@@ -104,6 +104,6 @@ impl Writers for People {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock::new().now()
 }

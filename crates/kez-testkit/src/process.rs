@@ -162,6 +162,14 @@ impl ServerProcess {
         self.stderr.text()
     }
 
+    /// The most memory that it ever held, in KiB (`VmHWM`).
+    pub fn resident_peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line of its peak");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
     /// Connections of clients that it has not closed.
     pub fn connections(&self) -> usize {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
