@@ -7,8 +7,9 @@
 Deterministic: no clock, no randomness; keys come from SHA-256 of a name. Nothing here is copied from the Rust code,
 so that the two can find each other's mistakes: signatures are PyNaCl's (libsodium), canonical JSON is the rfc8785
 package's, and the crafted points come from the plain curve arithmetic below (slow, not constant time, for tests only).
-The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in
-documents.py, devices in devices.py, MLS messages in mls.py, signed calls and sessions in calls.py.
+The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in documents.py,
+devices in devices.py, deletions and their receipts in leaving.py, MLS messages in mls.py, signed calls and sessions in
+calls.py.
 """
 
 import base64
@@ -27,6 +28,7 @@ import rfc8785
 import calls
 import devices
 import documents
+import leaving
 import mls
 
 ROOT = pathlib.Path(__file__).resolve().parent
@@ -1049,7 +1051,7 @@ def webfinger():
 def main():
     for topic in (ed25519, jcs, strict_json, identifier, handle, server_name, timestamp, phrase, registration, envelopes, webfinger):
         topic()
-    for part in (documents, devices, mls, calls):
+    for part in (documents, devices, leaving, mls, calls):
         part.write(sys.modules[__name__])
     stale = [p for p, text in FILES.items() if not (ROOT / p).is_file() or (ROOT / p).read_text("ascii") != text]
     if "--check" in sys.argv:

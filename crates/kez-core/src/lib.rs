@@ -27,6 +27,7 @@ mod identifier;
 mod ids;
 pub mod json;
 mod key;
+mod leaving;
 pub mod mls_framing;
 mod nostr;
 mod phrase;
@@ -54,6 +55,7 @@ pub use handle::{
 pub use identifier::{BadIdentifier, IDENTIFIER_BYTES_MAX, Identifier, PrimaryKey};
 pub use ids::{BadId, ClaimId, ConversationId, DeviceId, MessageId};
 pub use key::{BadSignature, PublicKey, Seed, Signature};
+pub use leaving::{AccountDeletion, BadReceipt, DeletionReceipt, KEPT_AFTER_DELETION, SignedReceipt};
 pub use nostr::NostrKey;
 #[cfg(feature = "nostr")]
 pub use nostr::NostrSecret;

@@ -10,6 +10,8 @@ mod claim;
 mod device;
 #[path = "vectors/encoding.rs"]
 mod encoding;
+#[path = "vectors/leaving.rs"]
+mod leaving;
 #[path = "vectors/mls.rs"]
 mod mls;
 #[path = "vectors/nostr.rs"]
@@ -43,9 +45,11 @@ const READ_ELSEWHERE: [(&str, &str); 2] =
 const READ_INSIDE: [&str; 2] = ["http-signature-base", "x25519"];
 
 /// Topics read below.
-const READ_HERE: [&str; 24] = [
+const READ_HERE: [&str; 26] = [
+    "account-deletion",
     "claim",
     "content-digest",
+    "deletion-receipt",
     "device",
     "device-certificate",
     "device-revocation",
