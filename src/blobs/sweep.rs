@@ -25,13 +25,17 @@ pub(crate) async fn run(app: Arc<App>, end: CancellationToken) {
     }
     let mut ticks = tokio::time::interval(EVERY);
     loop {
+        // What is broken off is found again: each step leaves a row that leads to the next.
+        let swept = async {
+            ticks.tick().await;
+            sweep(&*app.store, &app.depot, app.clock.now()).await
+        };
         tokio::select! {
             biased;
             () = end.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = sweep(&*app.store, &app.depot, app.clock.now()).await {
-            tracing::warn!(error = %error, "blobs were not swept");
+            swept = swept => if let Err(error) = swept {
+                tracing::warn!(error = %error, "blobs were not swept");
+            }
         }
     }
 }

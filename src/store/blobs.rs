@@ -157,6 +157,9 @@ pub trait Blobs: std::fmt::Debug + Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<ListedBlob>, StoreError>;
 
+    /// The blobs that an account is sending, at most [`UPLOADS_MAX`].
+    async fn uploads_of(&self, account: AccountId) -> Result<Vec<BlobHash>, StoreError>;
+
     /// What an account has.
     async fn blob_usage(&self, account: AccountId) -> Result<BlobUsage, StoreError>;
 

@@ -261,4 +261,10 @@ pub(in crate::store) async fn blobs_of_an_account_are_paged(store: Shared<impl S
     assert_eq!(list(None, 2).await, [(hash(3), 3), (hash(1), 1)]);
     assert_eq!(list(Some(1), 2).await, [(hash(2), 2)]);
     assert_eq!(list(Some(2), 2).await, []);
+    assert_eq!(store.uploads_of(alice.account).await.unwrap(), []);
+    for n in [5, 4] {
+        open(&*store, wanted(alice, n, 1)).await.unwrap();
+    }
+    open(&*store, wanted(bob, 6, 1)).await.unwrap();
+    assert_eq!(store.uploads_of(alice.account).await.unwrap(), [hash(4), hash(5)]);
 }

@@ -65,6 +65,10 @@ impl Blobs for SqliteStore {
         Ok(self.database.read(|db| list(db, account, after.as_ref(), limit))?)
     }
 
+    async fn uploads_of(&self, account: AccountId) -> Result<Vec<BlobHash>, StoreError> {
+        Ok(self.database.read(|db| uploads_of(db, account))?)
+    }
+
     async fn blob_usage(&self, account: AccountId) -> Result<BlobUsage, StoreError> {
         Ok(self.database.read(|db| usage(db, account))?)
     }
@@ -273,6 +277,12 @@ fn list(
         Ok(ListedBlob { hash: read_hash(row, 0)?, bytes: read_u64(row, 1)?, expires_at: read_time(row, 2)? })
     })?
     .collect()
+}
+
+fn uploads_of(db: &Connection, account: AccountId) -> rusqlite::Result<Vec<BlobHash>> {
+    db.prepare_cached("SELECT sha256 FROM blob_uploads WHERE account = ?1 ORDER BY sha256")?
+        .query_map([account.0], |row| read_hash(row, 0))?
+        .collect()
 }
 
 /// Counted anew each time: at most [`ACCOUNT_BLOBS_MAX`] narrow rows, and only when an upload begins.
