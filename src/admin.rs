@@ -70,7 +70,7 @@ async fn run(
             let id = id.ok_or(AdminError::TooManyInvites)?;
             // A token that nobody got to see must not work.
             if let Err(error) = writeln!(out, "{}", token.as_str()).and_then(|()| out.flush()) {
-                store.revoke_invite(id).await?;
+                store.revoke_invite(id, now).await?;
                 return Err(error.into());
             }
             let who = people(uses);
@@ -78,7 +78,7 @@ async fn run(
             Ok(())
         }
         InviteCommand::List => Ok(list(&store.invites(now).await?, out)?),
-        InviteCommand::Revoke { id } if store.revoke_invite(id).await? => {
+        InviteCommand::Revoke { id } if store.revoke_invite(id, now).await? => {
             Ok(writeln!(out, "Invite {id} does not work any more.")?)
         }
         InviteCommand::Revoke { id } => Err(AdminError::NoInvite(id)),

@@ -22,8 +22,8 @@ use crate::key_packages::UploadFault;
 use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
 use crate::store::{
-    AckRefusal, ClaimRefusal, CursorRefusal, EnrolRefusal, RegisterRefusal, RevokeRefusal, StoreError,
-    UploadRefusal,
+    AckRefusal, ClaimRefusal, CursorRefusal, EnrolRefusal, NoMailbox, RegisterRefusal, RevokeRefusal,
+    StoreError, UploadRefusal,
 };
 use crate::webfinger::BadQuery;
 pub(crate) use blobs::BlobError;
@@ -78,6 +78,9 @@ pub(crate) enum ApiError {
     /// The device that signed was never taken in, was revoked or has expired: nobody learns which.
     #[error("no active device has this key id")]
     UnknownDevice,
+    /// The operator suspended the account.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// The session is none of this server, or over.
     #[error("the session is over; open another one")]
     SessionEnded,
@@ -222,6 +225,7 @@ fn problem(error: ApiError) -> Problem {
         }
         ApiError::WrongAuthority => unauthorized("wrong_authority", "Signed for another server"),
         ApiError::UnknownDevice => unauthorized("unknown_device", "No such device"),
+        ApiError::AccountSuspended => forbidden("account_suspended", "Account is suspended"),
         ApiError::SessionEnded => unauthorized("session_ended", "Session is over"),
         ApiError::Digest(_) => bad("digest_mismatch", "Not the body that was signed"),
         ApiError::WeakKey(_) => bad("bad_key", "Not a key"),
@@ -240,7 +244,10 @@ fn problem(error: ApiError) -> Problem {
         ApiError::Cursor(CursorRefusal::Gone { oldest }) => {
             refused(StatusCode::GONE, "gone", "Dropped meanwhile").with("oldest", oldest)
         }
-        ApiError::Ack(AckRefusal::DeviceRevoked) => unauthorized("unknown_device", "No such device"),
+        ApiError::Ack(AckRefusal::NoMailbox(fault)) => match fault {
+            NoMailbox::DeviceRevoked => problem(ApiError::UnknownDevice),
+            NoMailbox::AccountSuspended => problem(ApiError::AccountSuspended),
+        },
         ApiError::TooManyStreams(_) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams")
         }
@@ -257,12 +264,7 @@ fn problem(error: ApiError) -> Problem {
             UploadFault::InitKeyReused => bad("init_key_reused", "Init key was used before"),
             UploadFault::Bad { .. } => bad("bad_key_package", "Not a key package of the device"),
         },
-        ApiError::Upload(refusal) => match refusal {
-            UploadRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
-            UploadRefusal::OtherCertificate => bad("bad_key_package", "Not a key package of the device"),
-            UploadRefusal::InitKeyReused => bad("init_key_reused", "Init key was used before"),
-            UploadRefusal::TooMany => forbidden("too_many_key_packages", "Too many key packages"),
-        },
+        ApiError::Upload(refusal) => refused_upload(refusal),
         ApiError::Claim(refusal) => claim(refusal),
         ApiError::Blob(error) => blobs::problem(&error),
         ApiError::Entry(error) => small_store::problem(&error),
@@ -277,6 +279,7 @@ fn claim(refusal: ClaimRefusal) -> Problem {
     let refused = |status, code, title| Problem::new(status, code, title).detail(refusal.to_string());
     match refusal {
         ClaimRefusal::DeviceRevoked => problem(ApiError::UnknownDevice),
+        ClaimRefusal::AccountSuspended => problem(ApiError::AccountSuspended),
         ClaimRefusal::IdReused => refused(StatusCode::CONFLICT, "id_reused", "Id was used before"),
         ClaimRefusal::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
         ClaimRefusal::Limited { retry_after_s } => {
@@ -312,9 +315,27 @@ fn registration_words(refusal: RegisterRefusal) -> Words {
     }
 }
 
+fn refused_upload(refusal: UploadRefusal) -> Problem {
+    let (status, code, title) = match refusal {
+        UploadRefusal::DeviceRevoked => return problem(ApiError::UnknownDevice),
+        UploadRefusal::AccountSuspended => return problem(ApiError::AccountSuspended),
+        UploadRefusal::OtherCertificate => {
+            (StatusCode::BAD_REQUEST, "bad_key_package", "Not a key package of the device")
+        }
+        UploadRefusal::InitKeyReused => {
+            (StatusCode::BAD_REQUEST, "init_key_reused", "Init key was used before")
+        }
+        UploadRefusal::TooMany => (StatusCode::FORBIDDEN, "too_many_key_packages", "Too many key packages"),
+    };
+    Problem::new(status, code, title).detail(refusal.to_string())
+}
+
 fn enrolment_words(refusal: EnrolRefusal) -> Words {
     match refusal {
         EnrolRefusal::NotRegistered => (StatusCode::FORBIDDEN, "not_registered", "Key holds no handle"),
+        EnrolRefusal::AccountSuspended => {
+            (StatusCode::FORBIDDEN, "account_suspended", "Account is suspended")
+        }
         EnrolRefusal::DeviceRevoked => (StatusCode::CONFLICT, "device_revoked", "Device was revoked"),
         EnrolRefusal::DeviceExists => (StatusCode::CONFLICT, "device_exists", "Device has other keys"),
         EnrolRefusal::Superseded => (StatusCode::CONFLICT, "superseded", "A later enrolment is stored"),

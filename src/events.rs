@@ -137,7 +137,7 @@ enum State {
 
 /// Why there is no more.
 enum End {
-    /// The device is revoked or has expired.
+    /// The device is revoked or has expired, or its account is suspended.
     NotActive,
     /// The store cannot answer.
     Store(StoreError),
@@ -215,10 +215,11 @@ impl EventStream {
         }
     }
 
-    /// The inbox, as long as the device may read it: looked at before each page, so that nothing follows a revocation.
+    /// The inbox, as long as the device may read it: looked at before each page, so that nothing follows a revocation or
+    /// a suspension.
     async fn mailbox(&self) -> Result<Mailbox, End> {
         let mailbox = self.app.store.mailbox(self.device).await.map_err(End::Store)?;
-        mailbox.filter(|mailbox| mailbox.expires_at > self.app.clock.now()).ok_or(End::NotActive)
+        mailbox.ok().filter(|mailbox| mailbox.expires_at > self.app.clock.now()).ok_or(End::NotActive)
     }
 
     /// The events as they are sent. WHATWG HTML section 9.2.

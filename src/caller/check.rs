@@ -57,7 +57,8 @@ impl<'a> Call<'a> {
             }
             KeyId::Session(token) => (self.by_session(app, token).await?, SignedWith::Session),
         };
-        Ok((device.caller, with))
+        // Last: only who holds the key learns it.
+        if device.is_suspended { Err(ApiError::AccountSuspended) } else { Ok((device.caller, with)) }
     }
 
     async fn by_device(

@@ -16,6 +16,7 @@ const ACCOUNTS_MAX: usize = 16_384;
 pub(super) struct KnownDevice {
     pub(super) caller: Caller,
     pub(super) auth_key: PublicKey,
+    pub(super) is_suspended: bool,
 }
 
 /// The devices of accounts as they are stored, as long as nobody says that they changed.
@@ -96,6 +97,7 @@ impl From<ActiveDevice> for KnownDevice {
         Self {
             caller: Caller { account, primary, device_id, device: row, expires_at, revocations },
             auth_key: device.auth_key,
+            is_suspended: device.is_suspended,
         }
     }
 }
@@ -119,6 +121,7 @@ mod tests {
                 revocations: 0,
             },
             auth_key: PublicKey::from_bytes([n; 32]),
+            is_suspended: false,
         }
     }
 

@@ -41,6 +41,9 @@ pub(super) fn problem(error: &BlobError) -> Problem {
         BlobError::Form(fault) => form(*fault),
         BlobError::Part(fault) => part(*fault),
         BlobError::Refused(BlobRefusal::DeviceRevoked) => return super::problem(ApiError::UnknownDevice),
+        BlobError::Refused(BlobRefusal::AccountSuspended) => {
+            return super::problem(ApiError::AccountSuspended);
+        }
         BlobError::Refused(BlobRefusal::StorageFull) => return StoreError::Full.into(),
         BlobError::Refused(refusal) => refused(*refusal),
         BlobError::NoSuchRange { size } => return no_such_range(*size),
@@ -84,7 +87,10 @@ fn refused(refusal: BlobRefusal) -> Words {
         BlobRefusal::TooManyUploads => {
             (StatusCode::TOO_MANY_REQUESTS, "too_many_uploads", "Too many uploads")
         }
-        BlobRefusal::NoUpload | BlobRefusal::DeviceRevoked | BlobRefusal::StorageFull => WRONG_OFFSET,
+        BlobRefusal::NoUpload
+        | BlobRefusal::DeviceRevoked
+        | BlobRefusal::AccountSuspended
+        | BlobRefusal::StorageFull => WRONG_OFFSET,
     }
 }
 

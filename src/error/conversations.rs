@@ -109,6 +109,7 @@ impl From<NotAdmitted> for ApiError {
     fn from(refusal: NotAdmitted) -> Self {
         match refusal {
             NotAdmitted::DeviceRevoked => Self::UnknownDevice,
+            NotAdmitted::AccountSuspended => Self::AccountSuspended,
             NotAdmitted::NotAMember => ConversationError::NotAMember.into(),
         }
     }

@@ -37,6 +37,9 @@ pub(super) fn problem(error: &EntryError) -> Problem {
     let (status, code, title) = match error {
         EntryError::Name(_) => (StatusCode::BAD_REQUEST, "bad_name", "Not a name"),
         EntryError::Refused(EntryRefusal::DeviceRevoked) => return super::problem(ApiError::UnknownDevice),
+        EntryError::Refused(EntryRefusal::AccountSuspended) => {
+            return super::problem(ApiError::AccountSuspended);
+        }
         EntryError::Refused(EntryRefusal::OtherVersion { .. }) => {
             (StatusCode::PRECONDITION_FAILED, "version_mismatch", "Another version is stored")
         }

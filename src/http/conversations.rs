@@ -34,7 +34,7 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
         (status = 200, description = "The same request was accepted before", body = CreatedBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_frame`, `bad_members`, `bad_welcome`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`too_many_conversations`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `too_many_conversations`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_exists` with `cid`, `cid_taken`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
@@ -76,7 +76,7 @@ pub(crate) async fn create_conversation(
         (status = 200, description = "The same request was accepted before", body = CommittedBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_frame`, `bad_members`, `bad_welcome`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`not_a_member`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `not_a_member`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
@@ -116,7 +116,7 @@ pub(crate) async fn commit(
     responses(
         (status = 200, description = "Its members, its head, and what a device needs to join by itself", body = ConversationBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`not_a_member`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `not_a_member`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -141,6 +141,7 @@ pub(crate) async fn show_conversation(
         (status = 200, description = "A page; `next`, where there is more, is the `after` of the next one", body = ListBody),
         (status = 400, description = "`bad_cursor`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )

@@ -91,7 +91,7 @@ pub(crate) struct RevokedDevice {
         (status = 201, description = "Taken in, durably", body = EnrolledDevice),
         (status = 200, description = "Renewed, or the same envelope was accepted before", body = EnrolledDevice),
         (status = 400, description = "`malformed`, `wrong_type`, `key_mismatch`, `bad_signature`, `bad_enrolment`, `wrong_server`, `clock_skew`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`not_registered`, `too_many_devices`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`not_registered`, `account_suspended`, `too_many_devices`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`device_revoked`, `device_exists`, `superseded`, `key_in_use`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
@@ -131,6 +131,9 @@ async fn before(app: &App, enrolment: &Enrolment) -> Result<Option<StoredDevice>
     let hash = enrolment.envelope().payload_sha256();
     match stored.filter(|stored| stored.payload_sha256 == *hash) {
         Some(stored) if stored.revoked.is_some() => Err(EnrolRefusal::DeviceRevoked.into()),
+        Some(_) if app.store.suspension(&enrolment.primary()).await?.is_some() => {
+            Err(EnrolRefusal::AccountSuspended.into())
+        }
         same => Ok(same),
     }
 }

@@ -38,6 +38,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
         (status = 200, description = "A stream", body = String, content_type = "text/event-stream"),
         (status = 400, description = "`bad_cursor`: no such number, or none yet", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`gone`, with `oldest`: events after that number were dropped", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_streams`: 4 of a device or 16 of an account are open; `rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),

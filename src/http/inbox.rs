@@ -162,6 +162,7 @@ pub(crate) struct AckedBody {
         (status = 200, description = "A page", body = PageBody),
         (status = 400, description = "`bad_cursor`: no such number, or none yet", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "`gone`, with `oldest`: events after that number were dropped", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
@@ -194,6 +195,7 @@ pub(crate) async fn inbox(
         (status = 200, description = "How far the device is", body = AckedBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_cursor`: no such event yet", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
@@ -212,7 +214,7 @@ pub(crate) async fn ack(
 
 /// The inbox as the calling device finds it.
 pub(super) async fn mailbox(app: &App, caller: &Caller) -> Result<Mailbox, ApiError> {
-    Ok(app.store.mailbox(caller.device).await?.ok_or(AckRefusal::DeviceRevoked)?)
+    Ok(app.store.mailbox(caller.device).await?.map_err(AckRefusal::from)?)
 }
 
 /// A query member that is a number, given once at most.

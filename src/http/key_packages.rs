@@ -66,7 +66,7 @@ pub(crate) struct ClaimBody {
         (status = 200, description = "What others can be given now", body = KeyPackageCountsBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_key_package`, `init_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`too_many_key_packages`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `too_many_key_packages`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
@@ -91,6 +91,7 @@ pub(crate) async fn upload(
     responses(
         (status = 200, description = "Refill below 20", body = KeyPackageCountsBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -113,6 +114,7 @@ pub(crate) async fn count(
         (status = 200, description = "The same for ten minutes, under the same id", body = ClaimedKeyPackagesBody),
         (status = 400, description = "`malformed`, `digest_mismatch`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: nobody with an active device", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`id_reused`", body = ProblemBody, content_type = "application/problem+json"),

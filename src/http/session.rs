@@ -49,6 +49,7 @@ pub(crate) struct SessionAnswer {
         (status = 200, description = "Opened", body = SessionAnswer),
         (status = 400, description = "`malformed`, `bad_key`, `digest_mismatch`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 1 KiB", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),

@@ -97,6 +97,7 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     responses(
         (status = 200, description = "All that have a value", body = EntriesBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -122,6 +123,7 @@ pub(crate) async fn list_entries(
         (status = 304, description = "The client has this version"),
         (status = 400, description = "`bad_name`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no value; `version` is that of the deletion, or 0", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
@@ -160,7 +162,7 @@ pub(crate) async fn read_entry(
         (status = 200, description = "Written, durably; `ETag` is the new version", body = VersionBody),
         (status = 400, description = "`bad_name`, `bad_precondition`, `malformed`, `digest_mismatch`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`too_many_entries`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `too_many_entries`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "`version_mismatch` with the stored `version`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
@@ -196,6 +198,7 @@ pub(crate) async fn write_entry(
         (status = 200, description = "Deleted, durably; the deletion has a version too", body = VersionBody),
         (status = 400, description = "`bad_name`, `bad_precondition`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "`version_mismatch` with the stored `version`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),

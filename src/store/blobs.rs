@@ -76,6 +76,9 @@ pub enum BlobRefusal {
     /// The device has been revoked.
     #[error("the device is not enrolled, or not any more")]
     DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// The blob, or what was received of it, has another length.
     #[error("the blob of this name has {bytes} bytes")]
     OtherSize {

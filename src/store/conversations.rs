@@ -120,6 +120,9 @@ pub enum NotAdmitted {
     /// The device was revoked while the call was under way.
     #[error("the device was revoked")]
     DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// No such conversation, or the account is not in it: nobody learns which.
     #[error("not a member of such a conversation")]
     NotAMember,

@@ -133,6 +133,8 @@ pub struct ActiveDevice {
     pub expires_at: Timestamp,
     /// How many devices its account has revoked so far.
     pub revocations: u64,
+    /// Whether its account is suspended: then its calls are refused.
+    pub is_suspended: bool,
 }
 
 /// What an enrolment came to.
@@ -164,6 +166,9 @@ pub enum EnrolRefusal {
     /// The primary key holds no handle.
     #[error("this key holds no handle here; register first")]
     NotRegistered,
+    /// The primary key is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// The device was revoked, and never comes back.
     #[error("this device was revoked; a device id is never used twice")]
     DeviceRevoked,

@@ -126,13 +126,25 @@ pub enum CursorRefusal {
     },
 }
 
+/// Why a device reads no inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoMailbox {
+    /// The device was revoked.
+    #[error("the device was revoked")]
+    DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
+}
+
 /// Why an acknowledgement is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckRefusal {
-    /// The device was revoked.
-    #[error("the device was revoked")]
-    DeviceRevoked,
+    /// The device has no inbox to read.
+    #[error(transparent)]
+    NoMailbox(#[from] NoMailbox),
     /// No such event has been put in yet.
     #[error("the last event of this inbox is {head}")]
     BeyondHead {
@@ -170,8 +182,8 @@ pub struct ConversationRow(pub(in crate::store) i64);
 /// The inboxes of the accounts.
 #[async_trait]
 pub trait Inboxes: std::fmt::Debug + Send + Sync + 'static {
-    /// How far an inbox and this device in it are; `None`: the device was revoked.
-    async fn mailbox(&self, device: DeviceRow) -> Result<Option<Mailbox>, StoreError>;
+    /// How far an inbox and this device in it are.
+    async fn mailbox(&self, device: DeviceRow) -> Result<Result<Mailbox, NoMailbox>, StoreError>;
 
     /// The events after a cursor: one page of one state.
     async fn events(

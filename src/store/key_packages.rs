@@ -46,6 +46,9 @@ pub enum UploadRefusal {
     /// The device has been revoked.
     #[error("the device is not enrolled, or not any more")]
     DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// The device has been enrolled again since the packages were checked.
     #[error("the device has another certificate than the key packages")]
     OtherCertificate,
@@ -99,10 +102,13 @@ pub enum ClaimRefusal {
     /// The calling device has been revoked.
     #[error("the device is not enrolled, or not any more")]
     DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// The id was used within the last hour: for somebody else, or more than ten minutes ago.
     #[error("this id was used for another claim, or is too old to be repeated; take a new one")]
     IdReused,
-    /// Nobody holds a handle by that key, or none of their devices is active.
+    /// Nobody holds a handle by that key, or none of their devices is active, or the account is suspended.
     #[error("nobody with a device is known here by that key")]
     NotFound,
     /// More than [`CLAIMS_PER_TARGET_MAX`], or [`CLAIMS_PER_CLAIMER_MAX`] in all, within an hour.

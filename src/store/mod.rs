@@ -10,6 +10,7 @@ mod conversations;
 mod devices;
 mod inbox;
 mod key_packages;
+mod operations;
 mod registry;
 mod small_store;
 mod sqlite;
@@ -31,7 +32,7 @@ pub use devices::{
 };
 pub use inbox::{
     AckRefusal, ConversationRow, CursorRefusal, DeviceChange, EVENT_BYTES, Event, InboxLimits, InboxPage,
-    Inboxes, Mailbox, News, Retention, Swept,
+    Inboxes, Mailbox, News, NoMailbox, Retention, Swept,
 };
 pub use key_packages::{
     CLAIM_LIFETIME_SECONDS_MIN, CLAIM_REPEAT_SECONDS, CLAIM_WINDOW_SECONDS, CLAIMS_PER_CLAIMER_MAX,
@@ -39,13 +40,19 @@ pub use key_packages::{
     ONE_TIME_MAX, UploadRefusal,
 };
 pub use kez_serve::storage::{StoreError, StoreHealth};
+pub use operations::{
+    AccountQuota, Action, AuditEntry, AuditId, BadReason, NoHolder, Operations, QuotaChange, Reason,
+    ReinstateRefusal, SuspendRefusal, Suspension, UnknownAction, Usage,
+};
 pub use registry::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry};
 pub use small_store::{Entry, EntryHead, EntryRefusal, EntryWrite, SmallStore};
 pub use sqlite::SqliteStore;
 
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
-pub trait Store: Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs {
+pub trait Store:
+    Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs + Operations
+{
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;
 

@@ -75,7 +75,8 @@ pub trait Registry: std::fmt::Debug + Send + Sync + 'static {
     /// Ends an account: its key is forgotten, its handle stays reserved for ever. `false`: nobody holds it.
     async fn give_up(&self, handle: &Handle) -> Result<bool, StoreError>;
 
-    /// Adds a token, `None` when [`INVITES_MAX`] already work at `now`; answers its number.
+    /// Adds a token, `None` when [`INVITES_MAX`] already work at `now`; answers its number. Adds an entry to the
+    /// audit.
     async fn create_invite(
         &self,
         hash: InviteHash,
@@ -87,8 +88,8 @@ pub trait Registry: std::fmt::Debug + Send + Sync + 'static {
     /// The tokens that work at `now`, oldest first.
     async fn invites(&self, now: Timestamp) -> Result<Vec<Invite>, StoreError>;
 
-    /// Makes a token stop working. `false`: there is none with this number.
-    async fn revoke_invite(&self, id: i64) -> Result<bool, StoreError>;
+    /// Makes a token stop working, and adds an entry to the audit. `false`: there is none with this number.
+    async fn revoke_invite(&self, id: i64, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Every stored registration envelope of a current account, with that account, for verification: up to `limit`
     /// after the handle `after`, in an order of the store's own that stays the same.

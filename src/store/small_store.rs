@@ -30,6 +30,9 @@ pub enum EntryRefusal {
     /// The device has been revoked.
     #[error("the device is not enrolled, or not any more")]
     DeviceRevoked,
+    /// The account is suspended.
+    #[error("this account is suspended by the operator of this server")]
+    AccountSuspended,
     /// Something else than expected is stored.
     #[error("another version is stored")]
     OtherVersion {

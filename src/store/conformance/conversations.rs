@@ -19,7 +19,7 @@ type Shared<S> = std::sync::Arc<S>;
 
 const ALL: PageLimits = PageLimits { frames_max: 500, bytes_max: 1 << 20 };
 
-fn cid(n: u8) -> ConversationId {
+pub(in crate::store) fn cid(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
 }
 
@@ -32,12 +32,12 @@ fn members(names: &[&str]) -> Members {
     Members::try_from(names.iter().map(|name| key(name)).collect::<Vec<_>>()).expect("members")
 }
 
-fn by(device: &StoredDevice) -> Author {
+pub(in crate::store) fn by(device: &StoredDevice) -> Author {
     Author { account: device.account, device: device.device }
 }
 
 /// A bundle like no other of another name, that greets the first devices of `welcome`.
-fn bundle(name: &str, epoch: u64, after: &[&str], welcome: &[&str]) -> AcceptedBundle {
+pub(in crate::store) fn bundle(name: &str, epoch: u64, after: &[&str], welcome: &[&str]) -> AcceptedBundle {
     let to: Vec<_> = welcome.iter().map(|name| Recipient { primary: key(name), device_id: id(1) }).collect();
     let welcomes =
         if to.is_empty() { Vec::new() } else { vec![NewWelcome { bytes: b"welcome".to_vec(), to }] };
@@ -54,11 +54,11 @@ fn bundle(name: &str, epoch: u64, after: &[&str], welcome: &[&str]) -> AcceptedB
     }
 }
 
-fn frame(name: &str, epoch: u64) -> AcceptedFrame {
+pub(in crate::store) fn frame(name: &str, epoch: u64) -> AcceptedFrame {
     AcceptedFrame { id: mid(name), epoch, bytes: format!("frame {name}").into_bytes() }
 }
 
-async fn create(
+pub(in crate::store) async fn create(
     store: &impl Store,
     who: &StoredDevice,
     n: u8,
@@ -68,7 +68,7 @@ async fn create(
     store.create(by(who), cid(n), kind, bundle).await.expect("the store works")
 }
 
-async fn commit(
+pub(in crate::store) async fn commit(
     store: &impl Store,
     who: &StoredDevice,
     n: u8,
@@ -77,7 +77,7 @@ async fn commit(
     store.commit(by(who), cid(n), bundle).await.expect("the store works")
 }
 
-async fn append(
+pub(in crate::store) async fn append(
     store: &impl Store,
     who: &StoredDevice,
     n: u8,

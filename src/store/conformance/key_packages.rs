@@ -41,11 +41,11 @@ fn package_until(name: &str, not_after: Timestamp) -> AcceptedKeyPackage {
     }
 }
 
-fn packages(name: &str, count: usize) -> Vec<AcceptedKeyPackage> {
+pub(in crate::store) fn packages(name: &str, count: usize) -> Vec<AcceptedKeyPackage> {
     (0..count).map(|n| package(&format!("{name} {n}"))).collect()
 }
 
-fn upload(device: &StoredDevice, one_time: Vec<AcceptedKeyPackage>) -> Upload {
+pub(in crate::store) fn upload(device: &StoredDevice, one_time: Vec<AcceptedKeyPackage>) -> Upload {
     Upload { device: device.device, certificate: device.certificate, one_time, last_resort: None, at: now() }
 }
 
@@ -53,7 +53,10 @@ fn with_last_resort(upload: Upload, name: &str) -> Upload {
     Upload { last_resort: Some(package(name)), ..upload }
 }
 
-async fn add(store: &impl Store, upload: Upload) -> Result<KeyPackageCounts, UploadRefusal> {
+pub(in crate::store) async fn add(
+    store: &impl Store,
+    upload: Upload,
+) -> Result<KeyPackageCounts, UploadRefusal> {
     store.add_key_packages(upload).await.expect("the store works")
 }
 
@@ -66,14 +69,14 @@ fn pair(counts: KeyPackageCounts) -> (u32, bool) {
 }
 
 /// The claim number `n` of the device's account.
-fn claim_of(claimer: &StoredDevice, target: &str, n: u64) -> Claim {
+pub(in crate::store) fn claim_of(claimer: &StoredDevice, target: &str, n: u64) -> Claim {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     let id = ClaimId::from_bytes(bytes);
     Claim { claimer: claimer.account, device: claimer.device, id, target: key(target), at: now() }
 }
 
-async fn claim(store: &impl Store, claim: Claim) -> Result<Claimed, ClaimRefusal> {
+pub(in crate::store) async fn claim(store: &impl Store, claim: Claim) -> Result<Claimed, ClaimRefusal> {
     store.claim_key_packages(claim).await.expect("the store works")
 }
 

@@ -5,6 +5,7 @@ pub(in crate::store) mod conversations;
 pub(in crate::store) mod devices;
 pub(in crate::store) mod inbox;
 pub(in crate::store) mod key_packages;
+pub(in crate::store) mod operations;
 pub(in crate::store) mod registry;
 pub(in crate::store) mod small_store;
 
@@ -118,6 +119,20 @@ macro_rules! store_conformance {
             references_and_uploads_end,
             one_blob_finished_by_many_is_one,
             blobs_of_an_account_are_paged,
+        );
+        $crate::store::conformance::store_conformance!(
+            $open, operations;
+            the_devices_of_a_suspended_account_write_nothing,
+            a_suspended_account_is_given_nothing_of_and_reads_nothing,
+            a_suspended_key_takes_no_device_in,
+            a_suspension_follows_the_key,
+            an_account_is_suspended_once_and_reinstated_once,
+            an_unknown_and_a_given_up_handle_are_told_apart,
+            a_suspended_account_loses_nothing,
+            one_of_many_suspensions_at_once_is_audited,
+            every_action_is_audited_and_pages_go_back,
+            quotas_are_kept_by_key,
+            usage_shows_the_largest_first,
         );
     };
     ($open:expr, $area:ident; $($case:ident),+ $(,)?) => {

@@ -147,8 +147,8 @@ pub(in crate::store) async fn an_expired_or_revoked_invite_admits_nobody(store: 
     let (old, revoked) = (InviteHash([1; 32]), InviteHash([2; 32]));
     store.create_invite(old, 1, time(0), time(-1)).await.unwrap();
     let id = store.create_invite(revoked, 1, time(60), time(-1)).await.unwrap().unwrap();
-    assert!(store.revoke_invite(id).await.unwrap());
-    assert!(!store.revoke_invite(id).await.unwrap());
+    assert!(store.revoke_invite(id, now()).await.unwrap());
+    assert!(!store.revoke_invite(id, now()).await.unwrap());
     for invite in [old, revoked, InviteHash([3; 32])] {
         let wanted = Accepted { invite: Some(invite), ..wanted("alice", "alice") };
         assert_eq!(register(&*store, wanted).await, Err(RegisterRefusal::InviteRefused));

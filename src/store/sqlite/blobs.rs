@@ -162,10 +162,18 @@ fn open(db: &Connection, wanted: &UploadWanted) -> Verdict<UploadOpened> {
 }
 
 fn check_device(db: &Connection, device: DeviceRow) -> Verdict<()> {
-    let is_enrolled = db
-        .prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND revoked_at IS NULL")?
-        .exists([device.0])?;
-    if is_enrolled { Ok(()) } else { Err(JobError::Refused(BlobRefusal::DeviceRevoked)) }
+    let is_suspended = db
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM suspensions s WHERE s.account = d.account)
+             FROM devices d WHERE id = ?1 AND revoked_at IS NULL",
+        )?
+        .query_row([device.0], |row| row.get(0))
+        .optional()?;
+    match is_suspended {
+        Some(false) => Ok(()),
+        Some(true) => Err(JobError::Refused(BlobRefusal::AccountSuspended)),
+        None => Err(JobError::Refused(BlobRefusal::DeviceRevoked)),
+    }
 }
 
 fn check_size(wanted: &UploadWanted, bytes: u64) -> Verdict<()> {

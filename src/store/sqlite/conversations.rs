@@ -87,7 +87,7 @@ struct Admitted {
     head: Head,
 }
 
-/// The conversation, if the device was not revoked and its account is a member; in one statement, because every frame
+/// The conversation, if the device was not revoked and its account is a member and not suspended; in one statement, because every frame
 /// asks it.
 fn admit(
     db: &Connection,
@@ -96,7 +96,8 @@ fn admit(
 ) -> rusqlite::Result<Result<Admitted, NotAdmitted>> {
     let mut find = db.prepare_cached(
         "SELECT d.revoked_at IS NULL, m.account IS NOT NULL AND m.until IS NULL,
-                c.id, c.kind, c.generation, c.epoch, c.seq
+                c.id, c.kind, c.generation, c.epoch, c.seq,
+                EXISTS (SELECT 1 FROM suspensions WHERE account = d.account)
          FROM devices d
          LEFT JOIN conversations c ON c.cid = ?2
          LEFT JOIN members m ON m.conversation = c.id AND m.account = d.account
@@ -106,6 +107,9 @@ fn admit(
     let Some(row) = rows.next()? else { return Ok(Err(NotAdmitted::DeviceRevoked)) };
     if !row.get(0)? {
         return Ok(Err(NotAdmitted::DeviceRevoked));
+    }
+    if row.get(7)? {
+        return Ok(Err(NotAdmitted::AccountSuspended));
     }
     if !row.get(1)? {
         return Ok(Err(NotAdmitted::NotAMember));

@@ -5,7 +5,7 @@ use kez_core::{DeviceCertificate, DeviceId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, damaged, inbox, key_packages, read_time, read_u64};
+use super::{SqliteStore, damaged, inbox, key_packages, operations, read_time, read_u64};
 use crate::store::devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
@@ -67,6 +67,9 @@ impl Devices for SqliteStore {
 fn enrol(db: &Connection, wanted: &AcceptedDevice) -> Result<Enrolled, JobError<EnrolRefusal>> {
     if !is_registered(db, &wanted.primary)? {
         return Err(JobError::Refused(EnrolRefusal::NotRegistered));
+    }
+    if operations::is_key_suspended(db, &wanted.primary)? {
+        return Err(JobError::Refused(EnrolRefusal::AccountSuspended));
     }
     match device(db, &wanted.primary, &wanted.device_id)? {
         Some(stored) => renew(db, wanted, stored),
@@ -223,7 +226,8 @@ fn active_device(
     device_id: &DeviceId,
 ) -> rusqlite::Result<Option<ActiveDevice>> {
     db.prepare_cached(
-        "SELECT d.account, d.id, d.auth_key, d.mls_key, d.certificate, d.expires_at, a.revocations
+        "SELECT d.account, d.id, d.auth_key, d.mls_key, d.certificate, d.expires_at, a.revocations,
+             EXISTS (SELECT 1 FROM suspensions WHERE account = a.id)
          FROM accounts a JOIN devices d ON d.account = a.id
          WHERE a.primary_key = ?1 AND d.device_id = ?2 AND d.revoked_at IS NULL",
     )?
@@ -238,6 +242,7 @@ fn active_device(
             certificate: read_certificate(row, 4)?,
             expires_at: read_time(row, 5)?,
             revocations: read_u64(row, 6)?,
+            is_suspended: row.get(7)?,
         })
     })
     .optional()

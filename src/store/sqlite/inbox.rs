@@ -3,17 +3,17 @@
 use async_trait::async_trait;
 use kez_core::{ConversationId, DeviceId, MessageId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{SqliteStore, conversations, damaged, read_time, read_u64, retention};
 use crate::store::{
     AccountId, AckRefusal, ConversationRow, CursorRefusal, DeviceChange, DeviceRow, EVENT_BYTES, Event,
-    InboxLimits, InboxPage, Inboxes, Mailbox, News, Retention, StoreError, Swept, Woken,
+    InboxLimits, InboxPage, Inboxes, Mailbox, News, NoMailbox, Retention, StoreError, Swept, Woken,
 };
 
 #[async_trait]
 impl Inboxes for SqliteStore {
-    async fn mailbox(&self, device: DeviceRow) -> Result<Option<Mailbox>, StoreError> {
+    async fn mailbox(&self, device: DeviceRow) -> Result<Result<Mailbox, NoMailbox>, StoreError> {
         Ok(self.database.read(|db| mailbox(db, device))?)
     }
 
@@ -126,21 +126,24 @@ fn number(change: DeviceChange) -> i64 {
     }
 }
 
-fn mailbox(db: &Connection, device: DeviceRow) -> rusqlite::Result<Option<Mailbox>> {
-    db.prepare_cached(
-        "SELECT a.inbox_head, a.inbox_dropped, d.acked, d.expires_at
+fn mailbox(db: &Connection, device: DeviceRow) -> rusqlite::Result<Result<Mailbox, NoMailbox>> {
+    let mut find = db.prepare_cached(
+        "SELECT a.inbox_head, a.inbox_dropped, d.acked, d.expires_at,
+             EXISTS (SELECT 1 FROM suspensions WHERE account = a.id)
          FROM devices d JOIN accounts a ON a.id = d.account
          WHERE d.id = ?1 AND d.revoked_at IS NULL",
-    )?
-    .query_row([device.0], |row| {
-        Ok(Mailbox {
-            head: read_u64(row, 0)?,
-            oldest: read_u64(row, 1)? + 1,
-            acked: read_u64(row, 2)?,
-            expires_at: read_time(row, 3)?,
-        })
-    })
-    .optional()
+    )?;
+    let mut rows = find.query([device.0])?;
+    let Some(row) = rows.next()? else { return Ok(Err(NoMailbox::DeviceRevoked)) };
+    if row.get(4)? {
+        return Ok(Err(NoMailbox::AccountSuspended));
+    }
+    Ok(Ok(Mailbox {
+        head: read_u64(row, 0)?,
+        oldest: read_u64(row, 1)? + 1,
+        acked: read_u64(row, 2)?,
+        expires_at: read_time(row, 3)?,
+    }))
 }
 
 /// One state for all statements: a sweep between them would leave a gap that nobody sees.
@@ -232,7 +235,7 @@ fn recipients(db: &Connection, welcome: i64, account: AccountId) -> rusqlite::Re
 }
 
 fn ack(db: &Connection, device: DeviceRow, n: u64) -> Result<u64, JobError<AckRefusal>> {
-    let mailbox = mailbox(db, device)?.ok_or(JobError::Refused(AckRefusal::DeviceRevoked))?;
+    let mailbox = mailbox(db, device)?.map_err(|fault| JobError::Refused(fault.into()))?;
     if n > mailbox.head {
         return Err(JobError::Refused(AckRefusal::BeyondHead { head: mailbox.head }));
     }

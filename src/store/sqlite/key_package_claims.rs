@@ -4,8 +4,8 @@ use kez_core::DeviceId;
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::damaged;
 use super::key_packages::{claimable_until, sweep};
+use super::{damaged, operations};
 use crate::base64url::Base64Url;
 use crate::store::{
     AccountId, CLAIM_REPEAT_SECONDS, CLAIM_WINDOW_SECONDS, CLAIMS_PER_CLAIMER_MAX, CLAIMS_PER_TARGET_MAX,
@@ -47,14 +47,23 @@ fn check_device(db: &Connection, claim: &Claim) -> Result<(), JobError<ClaimRefu
     let is_active = db
         .prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND account = ?2 AND revoked_at IS NULL")?
         .exists([claim.device.0, claim.claimer.0])?;
-    if is_active { Ok(()) } else { Err(JobError::Refused(ClaimRefusal::DeviceRevoked)) }
+    if !is_active {
+        return Err(JobError::Refused(ClaimRefusal::DeviceRevoked));
+    }
+    if operations::is_suspended(db, claim.claimer)? {
+        return Err(JobError::Refused(ClaimRefusal::AccountSuspended));
+    }
+    Ok(())
 }
 
-/// The target's account, while its key holds a handle.
+/// The target's account, while its key holds a handle and is not suspended.
 fn account(db: &Connection, claim: &Claim) -> rusqlite::Result<Option<AccountId>> {
-    db.prepare_cached("SELECT a.id FROM accounts a JOIN handles USING (primary_key) WHERE primary_key = ?1")?
-        .query_row([claim.target.as_bytes()], |row| row.get(0).map(AccountId))
-        .optional()
+    db.prepare_cached(
+        "SELECT a.id FROM accounts a JOIN handles USING (primary_key)
+         WHERE primary_key = ?1 AND NOT EXISTS (SELECT 1 FROM suspensions WHERE account = a.id)",
+    )?
+    .query_row([claim.target.as_bytes()], |row| row.get(0).map(AccountId))
+    .optional()
 }
 
 /// A claim by the same id.

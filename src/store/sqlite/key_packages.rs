@@ -86,15 +86,19 @@ fn add(db: &Connection, upload: &Upload) -> Result<KeyPackageCounts, JobError<Up
     Ok(counts)
 }
 
-/// The certificate that the packages were checked against is still the device's.
+/// The certificate that the packages were checked against is still the device's, and the device may do something.
 fn check_certificate(db: &Connection, upload: &Upload) -> Result<(), JobError<UploadRefusal>> {
-    let certificate: Option<Vec<u8>> = db
-        .prepare_cached("SELECT certificate FROM devices WHERE id = ?1 AND revoked_at IS NULL")?
-        .query_row([upload.device.0], |row| row.get(0))
+    let found: Option<(Vec<u8>, bool)> = db
+        .prepare_cached(
+            "SELECT certificate, EXISTS (SELECT 1 FROM suspensions s WHERE s.account = d.account)
+             FROM devices d WHERE id = ?1 AND revoked_at IS NULL",
+        )?
+        .query_row([upload.device.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    match certificate {
+    match found {
         None => Err(JobError::Refused(UploadRefusal::DeviceRevoked)),
-        Some(stored) if stored != upload.certificate.to_bytes() => {
+        Some((_, true)) => Err(JobError::Refused(UploadRefusal::AccountSuspended)),
+        Some((stored, false)) if stored != upload.certificate.to_bytes() => {
             Err(JobError::Refused(UploadRefusal::OtherCertificate))
         }
         Some(_) => Ok(()),

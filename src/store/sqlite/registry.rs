@@ -5,12 +5,14 @@ use kez_core::{Handle, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::operations::{self, Entry};
 use super::{SqliteStore, damaged, read_time};
 use crate::invite::{Invite, InviteHash};
 use crate::registration::Accepted;
-use crate::store::{Account, INVITES_MAX, Past, RegisterRefusal, Registered, Registry, StoreError};
+use crate::store::{Account, Action, INVITES_MAX, Past, RegisterRefusal, Registered, Registry, StoreError};
 
 const ACCOUNT_BY_HANDLE: &str = "SELECT handle, primary_key, registered_at, checksum FROM handles
     WHERE id = ?1 AND primary_key IS NOT NULL";
@@ -55,9 +57,8 @@ impl Registry for SqliteStore {
         Ok(self.database.read(|db| invites(db, now))?)
     }
 
-    async fn revoke_invite(&self, id: i64) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM invites WHERE id = ?1";
-        unrefused(self.database.write(move |db| Ok(db.execute(delete, [id])? == 1)).await)
+    async fn revoke_invite(&self, id: i64, at: Timestamp) -> Result<bool, StoreError> {
+        unrefused(self.database.write(move |db| Ok(revoke_invite(db, id, at)?)).await)
     }
 
     async fn evidence(
@@ -135,7 +136,7 @@ fn past(db: &Connection, payload_sha256: &[u8; 32]) -> rusqlite::Result<Option<P
 }
 
 /// The column `id` of a handle's row. Who makes two handles with one number gets the second refused as taken.
-fn id(handle: &Handle) -> i64 {
+pub(super) fn id(handle: &Handle) -> i64 {
     first_8(&Sha256::digest(handle.as_str()).into())
 }
 
@@ -215,7 +216,19 @@ fn create_invite(
         "INSERT INTO invites (token_sha256, uses_left, expires_at) VALUES (?1, ?2, ?3)",
         params![hash.0, uses, expires_at.unix_seconds()],
     )?;
-    Ok(Some(db.last_insert_rowid()))
+    let id = db.last_insert_rowid();
+    let detail = json!({"invite": id, "uses": uses, "expires_at": expires_at});
+    operations::record(db, now, &Entry { action: Action::InviteCreate, about: None, detail })?;
+    Ok(Some(id))
+}
+
+fn revoke_invite(db: &Connection, id: i64, at: Timestamp) -> rusqlite::Result<bool> {
+    let revoked = db.execute("DELETE FROM invites WHERE id = ?1", [id])? == 1;
+    if revoked {
+        let entry = Entry { action: Action::InviteRevoke, about: None, detail: json!({"invite": id}) };
+        operations::record(db, at, &entry)?;
+    }
+    Ok(revoked)
 }
 
 fn invites(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Invite>> {

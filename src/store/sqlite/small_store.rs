@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, read_u64};
+use super::{SqliteStore, operations, read_u64};
 use crate::small_store::{DELETED_ENTRIES_MAX, ENTRIES_MAX, EntryName, Expected};
 use crate::store::{
     AccountId, DeviceRow, Entry, EntryHead, EntryRefusal, EntryWrite, SmallStore, StoreError,
@@ -28,6 +28,9 @@ impl SmallStore for SqliteStore {
 fn put(db: &Connection, write: &EntryWrite) -> Result<u64, JobError<EntryRefusal>> {
     if !is_enrolled(db, write.device)? {
         return Err(JobError::Refused(EntryRefusal::DeviceRevoked));
+    }
+    if operations::is_suspended(db, write.account)? {
+        return Err(JobError::Refused(EntryRefusal::AccountSuspended));
     }
     let (version, has_value) = head(db, write)?;
     let is_expected = match write.expected {

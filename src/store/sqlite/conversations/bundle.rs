@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Admitted, Row, admit, earlier, insert, kind_number, millis};
 use crate::store::sqlite::inbox::{self, Subject};
+use crate::store::sqlite::operations;
 use crate::store::{
     AcceptedBundle, AccountId, Author, BundleRefusal, CONVERSATIONS_MAX, Committed, FrameRefusal,
     MembersFault, NotAdmitted, Placed, Woken,
@@ -84,7 +85,13 @@ fn check_device(db: &Connection, by: Author) -> Result<(), Refused> {
     let is_there = db
         .prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND account = ?2 AND revoked_at IS NULL")?
         .exists(params![by.device.0, by.account.0])?;
-    if is_there { Ok(()) } else { Err(refused(NotAdmitted::DeviceRevoked)) }
+    if !is_there {
+        return Err(refused(NotAdmitted::DeviceRevoked));
+    }
+    if operations::is_suspended(db, by.account)? {
+        return Err(refused(NotAdmitted::AccountSuspended));
+    }
+    Ok(())
 }
 
 /// Adds the conversation as it is after its first commit; nothing when the id is used.

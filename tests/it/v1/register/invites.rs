@@ -100,7 +100,7 @@ async fn a_token_ends_when_it_says() {
 async fn a_revoked_token_does_not_work() {
     let net = by_invite().await;
     let (id, token) = net.invite(5, 3_600).await;
-    assert!(net.store().revoke_invite(id).await.expect("the store works"));
+    assert!(net.store().revoke_invite(id, net.now()).await.expect("the store works"));
     net.actor("alice").register_with("alice", &token).await.expect_problem(403, "invite_required");
     assert!(net.check_registry().await.accounts.is_empty());
 }
