@@ -8,6 +8,7 @@ mod base_url;
 pub mod blobs;
 mod bus;
 mod caller;
+mod commands;
 mod conversations;
 mod devices;
 mod error;

@@ -20,6 +20,7 @@ use crate::blobs::depot::Depot;
 use crate::blobs::sweep;
 use crate::bus::LocalBus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
+use crate::commands::CommandWatch;
 use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::events::{StreamLimits, Streams};
 use crate::record::Records;
@@ -29,7 +30,7 @@ use crate::retention::Sweeper;
 use crate::router;
 use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{AuditId, SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 
 /// Request headers that scripts of other origins may send.
@@ -124,6 +125,7 @@ pub struct Server {
     app: Arc<App>,
     running: Running,
     sigchains: Option<Sigchains>,
+    commands: CommandWatch,
     sweeper: Sweeper,
     blob_sweeper: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
@@ -138,10 +140,13 @@ impl Server {
             Listener::bind(args.bind).map_err(|source| StartError::Bind { addr: args.bind, source })?;
         let secrets = Secrets::load_or_create(&args.secret_file(), &*world.rng)?;
         let store = Arc::new(SqliteStore::open(&args.db)?);
-        if let Err(error) = claim(&*store, &args.server).await {
-            store.close().await;
-            return Err(error);
-        }
+        let seen = match take_over(&*store, &args.server).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
         let depot = open_depot(args)?;
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
@@ -168,6 +173,7 @@ impl Server {
             openapi: Documents::new(router::openapi_json()),
             draining: AtomicBool::new(false),
         });
+        let commands = CommandWatch::start(Arc::clone(&app), seen, shutdown.clone());
         let edge = Edge::new(&*world.rng)
             .trusted_proxies(args.trusted_proxy.clone())
             .cors_request_headers(CORS_HEADERS);
@@ -175,7 +181,7 @@ impl Server {
         let sweeper = Sweeper::start(Arc::clone(&app), shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
         let blob_sweeper = tokio::spawn(sweep::run(Arc::clone(&app), shutdown.clone()));
-        Ok(Self { addr, app, running, sigchains, sweeper, blob_sweeper, shutdown })
+        Ok(Self { addr, app, running, sigchains, commands, sweeper, blob_sweeper, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -217,6 +223,7 @@ impl Server {
         self.shutdown.cancel();
         self.app.bus.close();
         self.running.join().await;
+        self.commands.join().await;
         self.sweeper.join().await;
         if let Err(error) = self.blob_sweeper.await {
             tracing::error!(error = %error, "the sweeper of blobs broke off");
@@ -229,6 +236,12 @@ impl Server {
         }
         self.app.store.close().await;
     }
+}
+
+/// Makes sure that the store is this server's; the last that commands did before it serves.
+async fn take_over(store: &dyn Store, server: &ServerName) -> Result<AuditId, StartError> {
+    claim(store, server).await?;
+    Ok(store.audit_head().await?)
 }
 
 fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {

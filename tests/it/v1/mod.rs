@@ -16,4 +16,5 @@ mod session;
 mod sigchains;
 mod signed;
 mod store;
+mod suspension;
 mod u;
