@@ -1,14 +1,20 @@
 //! Commands of the operator, run beside a server that may be at work on the same file.
 
+mod accounts;
+mod table;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use kez_core::{Handle, Timestamp};
 use kez_serve::clock::Clock;
 use kez_serve::rng::Rng;
 
 use crate::config::{InviteCommand, ServeArgs};
 use crate::invite::{Invite, InviteToken};
 use crate::store::{INVITES_MAX, Registry as _, SqliteStore, Store as _, StoreError};
+
+pub use accounts::account;
 
 /// Seconds in a day.
 const DAY_S: i64 = 86_400;
@@ -35,6 +41,20 @@ pub enum AdminError {
     /// Too many tokens work at once.
     #[error("{INVITES_MAX} invites work already; revoke some, or give one more uses")]
     TooManyInvites,
+    /// Nobody ever took the handle.
+    #[error("nobody here has the handle {0}; check its spelling, and that --db names the server's database")]
+    NoHolder(Handle),
+    /// The handle was given up.
+    #[error("{0} was given up and is nobody's any more; if its key took another handle, name that one")]
+    GivenUp(Handle),
+    /// The account is suspended already.
+    #[error(
+        "{0} has been suspended since {1}; to give another reason, first: kez-chat-server admin reinstate {0}"
+    )]
+    Suspended(Handle, Timestamp),
+    /// The account is not suspended.
+    #[error("{0} is not suspended; what was done: kez-chat-server admin audit")]
+    NotSuspended(Handle),
 }
 
 /// Runs a command on invites and prints to `out`; what is meant for people only goes to standard error.
@@ -45,13 +65,18 @@ pub async fn invite(
     rng: &dyn Rng,
     out: &mut impl Write,
 ) -> Result<(), AdminError> {
-    if !args.db.exists() {
-        return Err(AdminError::NoDatabase(args.db.clone()));
-    }
-    let store = SqliteStore::open_beside(&args.db)?;
+    let store = open(args)?;
     let done = run(&store, command, clock, rng, out).await;
     store.close().await;
     done
+}
+
+/// Opens the database, which has to be there.
+fn open(args: &ServeArgs) -> Result<SqliteStore, AdminError> {
+    if !args.db.exists() {
+        return Err(AdminError::NoDatabase(args.db.clone()));
+    }
+    Ok(SqliteStore::open_beside(&args.db)?)
 }
 
 async fn run(

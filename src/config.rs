@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kez_core::ServerName;
+use kez_core::{Handle, ServerName};
 use kez_serve::client_addr::TrustedProxies;
 pub use kez_serve::flags::Switch;
 use kez_serve::flags::{has_folder, trusted_proxies};
 use kez_sig_server::{ByteSize, ChainLimits, Quotas};
 
 use crate::base_url::BaseUrl;
+use crate::store::Reason;
 
 const LONG_ABOUT: &str = "\
 A chat home for a person or a community.
@@ -24,6 +25,7 @@ One program, no other service needed: without a subcommand it serves, on the def
                      behind a TLS proxy that sends https://example.org to port 6969
   Invite people      kez-chat-server --registration invite
                      kez-chat-server invite create --uses 10 --days 7
+  Stop an account    kez-chat-server admin suspend mallory --reason spam
 
 RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.";
 
@@ -45,6 +47,8 @@ pub enum Command {
     /// Make, list and revoke invite tokens (also while the server runs)
     #[command(subcommand)]
     Invite(InviteCommand),
+    /// Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+    Admin(AdminArgs),
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
 }
@@ -68,6 +72,92 @@ pub enum InviteCommand {
         /// The number that `invite create` and `invite list` show
         id: i64,
     },
+}
+
+/// The command line of `admin`.
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AdminCommand,
+}
+
+/// What is done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Refuse everything that an account's devices ask for; nothing is deleted, and the handle still leads to its key
+    Suspend {
+        /// Whom, without @ and server
+        handle: Handle,
+        /// Why, for the audit; nobody else is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<Reason>,
+    },
+    /// End a suspension
+    Reinstate {
+        /// Whom, without @ and server
+        handle: Handle,
+    },
+    /// Show how much an account may keep here, or set it
+    Quota {
+        /// Whose, without @ and server
+        handle: Handle,
+        /// Bytes of messages that it sent, such as 512MiB, or "default"
+        #[arg(long, value_name = "SIZE")]
+        messages: Option<QuotaSize>,
+        /// Bytes of attachments that it uploaded, such as 2GiB, or "default"
+        #[arg(long, value_name = "SIZE")]
+        blobs: Option<QuotaSize>,
+    },
+    /// List the accounts that take up most
+    Usage {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        top: u32,
+    },
+    /// List what was done by these commands and by `invite`, newest first
+    Audit {
+        /// How many entries
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// Only entries before the one with this number
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+        before: Option<i64>,
+    },
+}
+
+/// A size of its own, or everybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaSize {
+    /// Everybody's.
+    Default,
+    /// Its own; at most 2^63 - 1 bytes.
+    Bytes(ByteSize),
+}
+
+impl QuotaSize {
+    /// The bytes, `None` for everybody's.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Default => None,
+            Self::Bytes(ByteSize(bytes)) => Some(bytes),
+        }
+    }
+}
+
+impl std::str::FromStr for QuotaSize {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "default" {
+            return Ok(Self::Default);
+        }
+        let size = text.parse::<ByteSize>().ok().filter(|size| i64::try_from(size.0).is_ok());
+        size.map(Self::Bytes).ok_or("give a whole number of MiB, GiB or TiB, such as 512MiB, or default")
+    }
 }
 
 /// The longest that `--retention-days` takes. A key package is given out with at least 31 days to live, and whoever reads

@@ -33,6 +33,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             let clock = SystemClock::new();
             runtime()?.block_on(admin::invite(&cli.serve, command, &clock, &SystemRng, &mut stdout()))?;
         }
+        Some(Command::Admin(command)) => {
+            let clock = SystemClock::new();
+            runtime()?.block_on(admin::account(&cli.serve, command, &clock, &mut stdout()))?;
+        }
         None => {
             let runtime = runtime()?;
             let served = runtime.block_on(serve(&cli.serve));

@@ -27,6 +27,7 @@ async fn help_teaches() {
                          behind a TLS proxy that sends https://example.org to port 6969
       Invite people      kez-chat-server --registration invite
                          kez-chat-server invite create --uses 10 --days 7
+      Stop an account    kez-chat-server admin suspend mallory --reason spam
 
     RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.
 
@@ -34,6 +35,7 @@ async fn help_teaches() {
 
     Commands:
       invite   Make, list and revoke invite tokens (also while the server runs)
+      admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
       openapi  Print the OpenAPI document of the HTTP interface
       help     Print this message or the help of the given subcommand(s)
 
@@ -159,6 +161,7 @@ async fn short_help_is_a_page() {
 
     Commands:
       invite   Make, list and revoke invite tokens (also while the server runs)
+      admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
       openapi  Print the OpenAPI document of the HTTP interface
       help     Print this message or the help of the given subcommand(s)
 
@@ -216,6 +219,48 @@ async fn short_help_is_a_page() {
           --server <NAME>  The name behind the @ of this server's handles [env: KEZ_CHAT_SERVER=]
                            [default: kez.lat]
       -h, --help           Print help
+    "#);
+    let admin = run(dir.path(), &[], &["admin", "-h"]).await;
+    assert_snapshot!(shown(&admin), @r#"
+    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+
+    Usage: kez-chat-server admin [OPTIONS] <COMMAND>
+
+    Commands:
+      suspend    Refuse everything that an account's devices ask for; nothing is deleted, and the handle
+                 still leads to its key
+      reinstate  End a suspension
+      quota      Show how much an account may keep here, or set it
+      usage      List the accounts that take up most
+      audit      List what was done by these commands and by `invite`, newest first
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+          --json           Print JSON, one object a line
+          --db <FILE>      SQLite file that holds everything but sigchains; made when missing [env:
+                           KEZ_CHAT_DB=] [default: kez-chat.db]
+          --server <NAME>  The name behind the @ of this server's handles [env: KEZ_CHAT_SERVER=]
+                           [default: kez.lat]
+      -h, --help           Print help
+    "#);
+    let quota = run(dir.path(), &[], &["admin", "quota", "-h"]).await;
+    assert_snapshot!(shown(&quota), @r#"
+    Show how much an account may keep here, or set it
+
+    Usage: kez-chat-server admin quota [OPTIONS] <HANDLE>
+
+    Arguments:
+      <HANDLE>  Whose, without @ and server
+
+    Options:
+          --json             Print JSON, one object a line
+          --messages <SIZE>  Bytes of messages that it sent, such as 512MiB, or "default"
+          --blobs <SIZE>     Bytes of attachments that it uploaded, such as 2GiB, or "default"
+          --db <FILE>        SQLite file that holds everything but sigchains; made when missing [env:
+                             KEZ_CHAT_DB=] [default: kez-chat.db]
+          --server <NAME>    The name behind the @ of this server's handles [env: KEZ_CHAT_SERVER=]
+                             [default: kez.lat]
+      -h, --help             Print help
     "#);
 }
 

@@ -21,14 +21,14 @@ async fn invite(net: &Net, args: &[&str]) -> Outcome {
 }
 
 /// What is printed, with dates redacted.
-fn shown(outcome: &Outcome) -> String {
+pub(super) fn shown(outcome: &Outcome) -> String {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     redacted(&outcome.stdout)
 }
 
-fn redacted(text: &str) -> String {
+pub(super) fn redacted(text: &str) -> String {
     let redact = |word: &str| {
-        let is_date = word.trim_end_matches('.').parse::<kez_core::Timestamp>().is_ok();
+        let is_date = word.trim_end_matches(['.', ';']).parse::<kez_core::Timestamp>().is_ok();
         if is_date { "[date]".to_owned() } else { word.to_owned() }
     };
     text.split(' ')

@@ -1,5 +1,6 @@
 //! The program as an operator meets it: flags, environment, messages, logs, signals.
 
+mod admin;
 mod configuration;
 mod help;
 mod invites;
