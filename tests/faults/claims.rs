@@ -7,12 +7,12 @@ use std::path::Path;
 use data_encoding::BASE64URL_NOPAD;
 use kez_core::{Envelope, PublicKey, Registration, Seed};
 use kez_serve::clock::{Clock as _, SystemClock};
-use kez_testkit::{Answer, Call, MlsDevice, one_time_packages, seed};
+use kez_testkit::{Answer, Call, Chance, MlsDevice, one_time_packages, seed};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::people::SERVER;
 use crate::start;
 

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use kez_core::sigchain::{Chain, EventHash};
-use kez_testkit::Call;
 use kez_testkit::process::ServerProcess;
+use kez_testkit::{Call, Chance};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::authors::{Authors, Link};
 use crate::damaged_file::damaged;
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::http::{Answer, Connection, Ended, get};
 use crate::load::Load;
 use crate::writers::Writers;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use kez_core::PublicKey;
+use kez_testkit::Chance;
 use kez_testkit::process::ServerProcess;
 
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::http::{Connection, get, register};
 use crate::load::Load;
 use crate::people::{People, Person};

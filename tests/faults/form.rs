@@ -1,4 +1,4 @@
-//! How much is run, and with what chance.
+//! How much is run, and with which tools.
 
 /// Whether the full counts are asked for (`cargo xtask test --full`).
 pub(crate) fn is_full() -> bool {
@@ -20,40 +20,4 @@ pub(crate) fn may_go_on(tool: &str, is_there: bool) -> bool {
     assert!(!required.split(',').any(|name| name.trim() == tool), "KEZ_REQUIRE names {tool}: it is missing");
     println!("skipped: no {tool}");
     false
-}
-
-/// A stream of numbers that is the same in every run: `SplitMix64` (Steele, Lea, Flood 2014).
-#[derive(Debug, Clone)]
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, which is above 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.number() % end as u64).unwrap()
-    }
-
-    /// A moment of up to 50 ms.
-    pub(crate) fn delay(&mut self) -> std::time::Duration {
-        std::time::Duration::from_micros(self.number() % 50_000)
-    }
-
-    pub(crate) fn byte(&mut self) -> u8 {
-        self.number().to_le_bytes()[0]
-    }
-
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
 }

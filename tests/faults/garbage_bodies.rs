@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use kez_testkit::Chance;
+
 use crate::authors::Authors;
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::http::{Connection, get};
 use crate::people::People;
 use crate::writers::Writers;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use kez_testkit::Chance;
+
 use crate::authors::Authors;
-use crate::form::{Chance, count, is_full};
+use crate::form::{count, is_full};
 use crate::load::Load;
 use crate::people::People;
 use crate::writers::Writers;

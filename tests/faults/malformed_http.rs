@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::form::{Chance, count};
+use kez_testkit::Chance;
+
+use crate::form::count;
 use crate::http::{Answer, get, register, registration};
 use crate::people::People;
 use crate::{DEADLINE, database, dump, start};

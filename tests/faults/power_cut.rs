@@ -3,9 +3,11 @@
 //! The server runs on ext4 on a loop device. Stopped (SIGSTOP), it asks for nothing more; a copy of the image is the disk
 //! as a power cut would leave it: without the pages that the kernel holds and nobody synced.
 
+use kez_testkit::Chance;
+
 use crate::authors::Authors;
 use crate::disk::{Disk, can_mount};
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::load::Load;
 use crate::people::People;
 use crate::writers::Writers;

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use kez_testkit::Chance;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::disk::{Disk, can_mount};
 use crate::disk_full::fill;
-use crate::form::{Chance, count};
+use crate::form::count;
 use crate::http::{Answer, Connection};
 use crate::senders::{Film, PART, Sender};
 use crate::start;

@@ -19,6 +19,7 @@
 mod actor;
 mod answer;
 mod chains;
+mod chance;
 mod client;
 mod contents;
 mod device;
@@ -36,6 +37,7 @@ mod talk_oracle;
 pub use actor::{Actor, Draft, seed};
 pub use answer::Answer;
 pub use chains::{ChainWriter, check_chains};
+pub use chance::Chance;
 pub use client::{Call, DEADLINE};
 pub use device::{DeviceActor, DeviceDraft};
 pub use device_oracle::Devices;
