@@ -108,7 +108,7 @@ struct Window {
     since: i64,
     /// The last number that it may read.
     last: i64,
-    /// The first frame of the conversation that is still there.
+    /// The first frame that is still there; of what may be read alone, so that nobody learns what came later.
     oldest: i64,
 }
 
@@ -132,7 +132,7 @@ pub(super) fn frames(
 
 fn window(db: &Connection, account: AccountId, cid: ConversationId) -> rusqlite::Result<Option<Window>> {
     db.prepare_cached(
-        "SELECT c.id, m.since, coalesce(m.until, c.seq), c.oldest
+        "SELECT c.id, m.since, coalesce(m.until, c.seq), min(c.oldest, coalesce(m.until, c.seq) + 1)
          FROM conversations c JOIN members m ON m.conversation = c.id
          WHERE c.cid = ?1 AND m.account = ?2",
     )?

@@ -93,6 +93,29 @@ async fn what_was_dropped_is_gone() {
     assert_eq!((numbers(&page), &page["oldest"]), (vec![], &json!(8)));
 }
 
+/// How far the log has been dropped since would tell how much was said since.
+#[tokio::test]
+async fn who_left_does_not_learn_what_came_later() {
+    let (net, [alice, bob]) = group(["alice", "bob"]).await;
+    super::commit(&alice, cid(1), &bundle(cid(1), "remove", 1, &[&alice], &[])).await.expect_status(201);
+    for n in 3..=6 {
+        say(&alice, cid(1), &n.to_string(), 2).await.expect_status(201);
+    }
+    net.stop().await;
+    let file = rusqlite::Connection::open(net.args().db).expect("the file");
+    file.execute_batch("DELETE FROM frames WHERE seq < 5; UPDATE conversations SET oldest = 5")
+        .expect("dropped");
+    drop(file);
+    net.start_again().await;
+    let frames = below(cid(1), "frames");
+    let gone = get(&bob, &format!("{frames}?after=1")).await.expect_problem(410, "gone");
+    assert_eq!(gone.json()["oldest"], 3);
+    for after in [2, 3, 6] {
+        let page = get(&bob, &format!("{frames}?after={after}")).await.expect_status(200);
+        assert_eq!(page.json(), json!({"frames": [], "seq": 2, "oldest": 3}));
+    }
+}
+
 #[tokio::test]
 async fn a_list_has_pages() {
     let (net, [alice]) = group(["alice"]).await;
