@@ -47,7 +47,7 @@ pub use mls::MlsDevice;
 pub use net::{Net, START, Setup};
 pub use oracle::Registry;
 pub use sig_net::SigNet;
-pub use talk_oracle::Talk;
+pub use talk_oracle::{Talk, check_conversations};
 
 /// Bytes that differ in every run: ids of what is sent once, and what a client draws.
 pub fn fill_random(bytes: &mut [u8]) {

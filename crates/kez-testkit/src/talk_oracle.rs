@@ -1,6 +1,7 @@
 //! Verifies every conversation and every inbox again, from the file up.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use kez_core::mls_framing::{AppFrame, BadFrame, CommitFrame, Message};
 use kez_core::{ConversationId, MessageId, authenticated_data};
@@ -30,30 +31,34 @@ struct Stored {
 }
 
 impl Net {
-    /// Verifies what is stored of conversations and inboxes: frames are numbered without gaps and are what they say,
-    /// commits end one epoch each, each inbox is numbered without gaps and in the order of its conversations, every
-    /// pointer points at something that its owner may read.
-    ///
-    /// Not while calls are under way.
+    /// [`check_conversations`] in the file of this server.
     #[track_caller]
     pub fn check_conversations(&self) -> BTreeMap<ConversationId, Talk> {
-        let db =
-            Connection::open_with_flags(self.args().db, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
-        assert_eq!(count(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0, "dangling rows");
-        let conversations = all(&db, "SELECT id, cid, kind, epoch, seq, oldest FROM conversations", |row| {
-            Ok(Stored {
-                id: row.get(0)?,
-                cid: ConversationId::from_bytes(row.get(1)?),
-                kind: row.get(2)?,
-                epoch: row.get(3)?,
-                seq: row.get(4)?,
-                oldest: row.get(5)?,
-            })
-        });
-        check_pairs(&db);
-        check_inboxes(&db);
-        conversations.iter().map(|one| (one.cid, check(&db, one))).collect()
+        check_conversations(&self.args().db)
     }
+}
+
+/// Verifies what is stored of conversations and inboxes: frames are numbered without gaps and are what they say, commits
+/// end one epoch each, each inbox is numbered without gaps and in the order of its conversations, every pointer points at
+/// something that its owner may read.
+#[track_caller]
+pub fn check_conversations(file: &Path) -> BTreeMap<ConversationId, Talk> {
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
+    let db = db.unchecked_transaction().expect("a snapshot"); // the server may drop old frames beside us
+    assert_eq!(count(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0, "dangling rows");
+    let conversations = all(&db, "SELECT id, cid, kind, epoch, seq, oldest FROM conversations", |row| {
+        Ok(Stored {
+            id: row.get(0)?,
+            cid: ConversationId::from_bytes(row.get(1)?),
+            kind: row.get(2)?,
+            epoch: row.get(3)?,
+            seq: row.get(4)?,
+            oldest: row.get(5)?,
+        })
+    });
+    check_pairs(&db);
+    check_inboxes(&db);
+    conversations.iter().map(|one| (one.cid, check(&db, one))).collect()
 }
 
 fn check(db: &Connection, stored: &Stored) -> Talk {
@@ -185,12 +190,14 @@ fn check_window(db: &Connection, account: i64) {
          GROUP BY kind, subject HAVING count(*) > 1)"
     );
     assert_eq!(count(db, &twice), 0, "account {account} is told something twice");
-    // Whoever came back may still hold what it was told before it went.
+    // Whoever came back may still hold what it was told before it went: since its first Welcome, as long as that is
+    // there.
     let outside = format!(
         "SELECT count(*) FROM inbox i JOIN frames f ON f.id = i.subject
+         JOIN accounts a ON a.id = i.account
          LEFT JOIN members m ON m.conversation = f.conversation AND m.account = i.account
          WHERE i.account = {account} AND i.kind = 0 AND (m.account IS NULL OR f.seq > m.until
-           OR (f.seq <= m.since AND f.seq <= coalesce((SELECT min(w.seq) FROM welcomes w
+           OR (a.inbox_dropped = 0 AND f.seq <= m.since AND f.seq <= coalesce((SELECT min(w.seq) FROM welcomes w
                  JOIN welcome_recipients r ON r.welcome = w.id
                  WHERE w.conversation = f.conversation AND r.account = i.account), f.seq)
                AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.id = f.conversation AND c.creator = i.account)))"
