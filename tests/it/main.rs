@@ -4,6 +4,7 @@ mod elsewhere;
 mod framing;
 mod internal;
 mod methods;
+mod model;
 mod openapi;
 mod program;
 mod shutdown;
