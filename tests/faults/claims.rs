@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
-use kez_core::{Envelope, PublicKey, Registration, Seed};
+use kez_core::PublicKey;
 use kez_serve::clock::{Clock as _, SystemClock};
-use kez_testkit::{Answer, Call, Chance, MlsDevice, one_time_packages, seed};
+use kez_testkit::{Call, Chance, MlsDevice, one_time_packages, seed};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::devices::{settle, signed};
 use crate::form::count;
-use crate::people::SERVER;
 use crate::start;
 
 /// Accounts that claim at the same time.
@@ -45,7 +45,7 @@ async fn claim_through_kills(dir: &Path, chance: &mut Chance) -> usize {
     let encoded = |package: Vec<u8>| BASE64URL_NOPAD.encode(&package);
     let one_time: Vec<_> = target.key_packages(100, now).into_iter().map(encoded).collect();
     let body = json!({"one_time": one_time, "last_resort": encoded(target.last_resort(now))});
-    signed(server.addr(), &target, "PUT", "/v1/keypackages", &body).send().await.expect_status(200);
+    signed(server.addr(), &target.signer(), "PUT", "/v1/keypackages", &body).send().await.expect_status(200);
     let mut claimers = Vec::new();
     for n in 0..CLAIMERS {
         claimers.push(settle(server.addr(), &seed(&format!("claimer {n}")), &format!("claimer-{n}-")).await);
@@ -110,31 +110,5 @@ async fn expect_alike(addr: SocketAddr, claimers: &[MlsDevice], target: PublicKe
 
 fn claiming(addr: SocketAddr, claimer: &MlsDevice, target: PublicKey, id: u64) -> Call {
     let body = json!({"primary": target, "id": format!("{id:032x}")});
-    signed(addr, claimer, "POST", "/v1/keypackages/claim", &body)
-}
-
-fn signed(
-    addr: SocketAddr,
-    device: &MlsDevice,
-    method: &str,
-    target: &str,
-    body: &serde_json::Value,
-) -> Call {
-    let call = Call::to(addr, method, target).json(body.to_string());
-    call.signed(&device.signer(), SystemClock::new().now())
-}
-
-/// Registers `owner` and takes a device of it in.
-async fn settle(addr: SocketAddr, owner: &Seed, handle: &str) -> MlsDevice {
-    let now = SystemClock::new().now();
-    let registration = Registration { handle: handle.to_owned(), server: SERVER.to_owned() };
-    let registration = Envelope::sign(&registration, owner, now).unwrap().canonical().to_owned();
-    post(addr, "/v1/register", registration).await.expect_status(201);
-    let device = MlsDevice::new(owner, "phone", now);
-    post(addr, "/v1/devices", device.enrolment(SERVER, now)).await.expect_status(201);
-    device
-}
-
-async fn post(addr: SocketAddr, target: &str, body: String) -> Answer {
-    Call::to(addr, "POST", target).json(body).send().await
+    signed(addr, &claimer.signer(), "POST", "/v1/keypackages/claim", &body)
 }

@@ -15,11 +15,11 @@ use crate::people::People;
 use crate::writers::{Writers, expect_written, write};
 
 /// A refusal may take this long: "at once", for a debug build on a busy machine.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 /// Size of the disks. The log alone may take 64 MiB before it starts over; all rounds together write less than half this.
-const DISK_MIB: u32 = 48;
+pub(crate) const DISK_MIB: u32 = 48;
 /// Writes that may still find room in what the database has claimed before.
-const ROOM_MAX: u32 = 2_000;
+pub(crate) const ROOM_MAX: u32 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_are_refused_and_come_back_on_a_full_tmpfs() {

@@ -6,8 +6,10 @@
 
 mod authors;
 mod claims;
+mod conversations;
 mod damaged_chains;
 mod damaged_file;
+mod devices;
 mod disk;
 mod disk_full;
 mod dump;
@@ -24,6 +26,7 @@ mod senders;
 mod shutdown;
 mod slow_clients;
 mod sync_failure;
+mod town;
 mod uploads;
 mod writers;
 
