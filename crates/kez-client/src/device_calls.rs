@@ -7,6 +7,8 @@ mod inbox;
 mod key_packages;
 mod stream;
 
+use crate::error::Contradiction;
+
 pub use conversations::{
     Bundle, Committed, Conversation, ConversationPages, ConversationSummary, Created, Welcome, WelcomeTo,
 };
@@ -29,6 +31,20 @@ const LARGE_BYTES_MAX: usize = 1024 * 1024;
 /// What a success that tells new from old says.
 fn is_new(answer: &crate::transport::Answer) -> bool {
     answer.status() == reqwest::StatusCode::CREATED
+}
+
+/// Whether each number is the next one, the first after `after`; else what is wrong with them. Who acknowledges a number
+/// gives up all before it, so none may be missing unnoticed.
+fn without_gaps(after: u64, numbers: impl IntoIterator<Item = u64>) -> Result<(), Contradiction> {
+    let mut last = after;
+    numbers.into_iter().try_for_each(|number| match number.checked_sub(last) {
+        None | Some(0) => Err(Contradiction::OutOfOrder),
+        Some(1) => {
+            last = number;
+            Ok(())
+        }
+        Some(_) => Err(Contradiction::Gap),
+    })
 }
 
 /// Whether each number is greater than the one before, the first than `after`.

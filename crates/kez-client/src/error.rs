@@ -148,6 +148,9 @@ pub enum Contradiction {
     /// Numbers that have to rise do not.
     #[error("what it gives is out of order")]
     OutOfOrder,
+    /// Numbers that have to follow each other leave some out.
+    #[error("something is missing in what it gives")]
+    Gap,
 }
 
 /// A refusal by the server (RFC 9457). All text is the server's, cut to length and free of control characters.

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use crate::call_error::CallError;
 use crate::device_client::DeviceClient;
-use crate::error::Contradiction;
 
 /// An event of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -91,7 +90,7 @@ pub enum DeviceChange {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct InboxPage {
-    /// Their numbers rise.
+    /// Numbered without gaps.
     pub events: Vec<InboxEvent>,
     /// The number of the inbox's last event.
     pub head: u64,
@@ -137,9 +136,8 @@ impl InboxPages {
         let request = request.query("limit", &PAGE_ITEMS_MAX.to_string()).bytes_max(PAGE_BYTES_MAX);
         let answer = self.client.call(&request).await?;
         let page: InboxPage = answer.json()?;
-        if !super::rises(self.after, page.events.iter().map(|event| event.n)) {
-            return Err(answer.contradiction(Contradiction::OutOfOrder).into());
-        }
+        let numbers = page.events.iter().map(|event| event.n);
+        super::without_gaps(self.after, numbers).map_err(|what| answer.contradiction(what))?;
         let Some(last) = page.events.last() else { return Ok(None) };
         self.after = last.n;
         Ok(Some(page))

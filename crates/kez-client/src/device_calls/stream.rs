@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::inbox::InboxEvent;
+use super::without_gaps;
 use crate::call_error::CallError;
 use crate::device_client::DeviceClient;
 use crate::error::{AnswerFault, Contradiction};
@@ -18,7 +19,8 @@ use crate::transport::Pieces;
 ///
 /// A connection that ends, breaks off or falls silent is made anew after the last event that was given out, with the
 /// waits of the client's [`Patience`](crate::Patience); an error is given out when that is used up, or when no attempt
-/// can help. Asking again after an error begins again at the same place.
+/// can help. Asking again after an error begins again at the same place. After [`CallError::Gone`] that is no longer
+/// there: go on with another stream, before `oldest`.
 #[derive(Debug)]
 #[must_use]
 pub struct InboxStream {
@@ -53,6 +55,11 @@ struct Open {
 #[derive(Deserialize)]
 struct Ready {
     head: u64,
+}
+
+#[derive(Deserialize)]
+struct Gone {
+    oldest: u64,
 }
 
 impl DeviceClient {
@@ -99,16 +106,15 @@ impl InboxStream {
             self.open = Some(connect(&self.client, self.after).await?);
         }
         let Some(open) = &mut self.open else { return Ok(None) };
-        let Some(event) = open.next().await? else { return Ok(None) };
-        let item = read(&open.pieces, &event)?;
-        if let StreamItem::Event(event) = &item {
-            if event.n <= self.after {
-                return Err(open.pieces.head().contradiction(Contradiction::OutOfOrder).into());
+        while let Some(event) = open.next().await? {
+            let Some(item) = read(&open.pieces, self.after, &event)? else { continue };
+            if let StreamItem::Event(event) = &item {
+                self.after = event.n;
+                (self.spent, self.ends) = (Spent::default(), Spent::default());
             }
-            self.after = event.n;
-            (self.spent, self.ends) = (Spent::default(), Spent::default());
+            return Ok(Some(item));
         }
-        Ok(Some(item))
+        Ok(None)
     }
 }
 
@@ -121,13 +127,36 @@ async fn connect(client: &DeviceClient, after: u64) -> Result<Open, CallError> {
     Ok(Open { pieces, blocks: Blocks::default() })
 }
 
-fn read(pieces: &Pieces, event: &ServerEvent) -> Result<StreamItem, CallError> {
+/// What an event means after number `after`; `None`: nothing to this client, which is older than it.
+fn read(pieces: &Pieces, after: u64, event: &ServerEvent) -> Result<Option<StreamItem>, CallError> {
     let not_json = |_| pieces.head().not_protocol(AnswerFault::NotJson);
-    if event.kind == "ready" {
-        let Ready { head } = serde_json::from_str(&event.data).map_err(not_json)?;
-        return Ok(StreamItem::Ready { head });
+    let data = event.data.as_str();
+    let event: InboxEvent = match event.kind.as_str() {
+        "ready" => {
+            let Ready { head } = serde_json::from_str(data).map_err(not_json)?;
+            return Ok(Some(StreamItem::Ready { head }));
+        }
+        "gone" => {
+            let Gone { oldest } = serde_json::from_str(data).map_err(not_json)?;
+            return Err(gone(pieces, after, oldest));
+        }
+        "frame" | "welcome" | "device" => serde_json::from_str(data).map_err(not_json)?,
+        // One with a number is the inbox's. If it was and cannot be read, the next one shows the gap.
+        _ => match serde_json::from_str(data) {
+            Ok(event) => event,
+            Err(_) => return Ok(None),
+        },
+    };
+    without_gaps(after, [event.n]).map_err(|what| pieces.head().contradiction(what))?;
+    Ok(Some(StreamItem::Event(event)))
+}
+
+/// Where nothing is missing nothing can be gone: who went on at such a number would read events again.
+fn gone(pieces: &Pieces, after: u64, oldest: u64) -> CallError {
+    if oldest <= after.saturating_add(1) {
+        return pieces.head().contradiction(Contradiction::OutOfOrder).into();
     }
-    Ok(StreamItem::Event(serde_json::from_str(&event.data).map_err(not_json)?))
+    CallError::Gone { oldest }
 }
 
 impl Open {

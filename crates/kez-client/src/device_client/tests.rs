@@ -12,7 +12,7 @@ use kez_core::{
 
 use super::*;
 use crate::canned::Canned;
-use crate::{Bundle, OutgoingFrame, Sleep, StreamItem};
+use crate::{Bundle, Contradiction, OutgoingFrame, Sleep, StreamItem};
 
 const NOW: &str = "2026-05-25T03:00:00Z";
 const COUNTS: &str = r#"{"one_time":7,"last_resort":true}"#;
@@ -151,6 +151,13 @@ fn with_sessions() -> String {
 
 fn opened(token: &str, expires_at: &str) -> String {
     answer(200, &format!(r#"{{"session":"{token}","expires_at":"{expires_at}"}}"#))
+}
+
+#[track_caller]
+fn expect_contradiction(fault: &CallError, expected: Contradiction) {
+    let is_it =
+        matches!(fault, CallError::Client(ClientError::Contradiction { what, .. }) if *what == expected);
+    assert!(is_it, "{fault:?}");
 }
 
 fn frame() -> OutgoingFrame {

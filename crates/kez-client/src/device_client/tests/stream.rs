@@ -39,6 +39,74 @@ async fn a_stream_goes_on_behind_the_last_event_it_gave() {
 }
 
 #[tokio::test]
+async fn a_stream_says_what_is_gone() {
+    let gone = |oldest: u64| format!("event: gone\ndata: {{\"oldest\":{oldest}}}\n\n");
+    let scene = Scene::plain(vec![
+        stream(&format!("{}{}", device_event(6), gone(9))),
+        stream(&gone(7)),
+        stream(&device_event(9)),
+    ])
+    .await;
+    let mut events = scene.client.events(5);
+    assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == 6));
+    assert!(matches!(events.next().await.unwrap_err(), CallError::Gone { oldest: 9 }));
+    assert_eq!(events.position(), 6);
+    // Nothing is gone where nothing is missing.
+    expect_contradiction(&events.next().await.unwrap_err(), Contradiction::OutOfOrder);
+    let mut events = scene.client.events(8);
+    assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == 9));
+    assert!(scene.waits_ms().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_passes_over_what_is_newer_than_this_client() {
+    let notes = "event: notice\ndata: {\"text\":\"soon\"}\n\nevent: hint\ndata: not JSON\n\n";
+    let numbered = "id: 7\nevent: poll\ndata: {\"n\":7,\"type\":\"poll\"}\n\n";
+    let nameless = "event: frame\ndata: {\"type\":\"frame\"}\n\n";
+    let scene = Scene::plain(vec![stream(&format!("{}{notes}{numbered}{nameless}", device_event(6)))]).await;
+    let mut events = scene.client.events(5);
+    assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == 6));
+    let expected = crate::InboxEvent { n: 7, what: crate::Happening::Unknown };
+    assert_eq!(events.next().await.unwrap(), StreamItem::Event(expected));
+    let fault = events.next().await.unwrap_err();
+    assert!(matches!(fault, CallError::Client(ClientError::NotProtocol { .. })), "{fault:?}");
+    assert!(scene.waits_ms().is_empty());
+}
+
+/// What is acknowledged behind a gap is given up with it.
+#[tokio::test]
+async fn a_gap_is_noticed() {
+    let page = |numbers: [u64; 2]| {
+        let event = |n| {
+            let id = keys().device_id;
+            format!(r#"{{"n":{n},"type":"device","device_id":"{id}","change":"renewed","at":"{NOW}"}}"#)
+        };
+        answer(200, &format!(r#"{{"events":[{}],"head":9}}"#, numbers.map(event).join(",")))
+    };
+    let scene = Scene::plain(vec![
+        stream(&format!("{}{}", device_event(6), device_event(8))),
+        stream(&device_event(u64::MAX)),
+        page([1, 2]),
+        page([3, 5]),
+        page([4, 5]),
+        page([3, 3]),
+    ])
+    .await;
+    let mut events = scene.client.events(5);
+    assert!(matches!(events.next().await.unwrap(), StreamItem::Event(event) if event.n == 6));
+    for _ in 0..2 {
+        expect_contradiction(&events.next().await.unwrap_err(), Contradiction::Gap);
+    }
+    assert_eq!(events.position(), 6);
+    let mut pages = scene.client.inbox(0);
+    assert_eq!(pages.next().await.unwrap().unwrap().events.len(), 2);
+    for what in [Contradiction::Gap, Contradiction::Gap, Contradiction::OutOfOrder] {
+        expect_contradiction(&pages.next().await.unwrap_err(), what);
+    }
+    assert_eq!(pages.position(), 2);
+}
+
+#[tokio::test]
 async fn a_stream_gives_up_where_waiting_cannot_help() {
     let scene = Scene::plain(vec![
         answer(410, r#"{"code":"gone","oldest":40}"#),
