@@ -59,6 +59,13 @@ pub enum CallError {
         /// The server's time.
         server_time: Option<Timestamp>,
     },
+    /// The server's clock and this machine's are more than a day apart. Neither is followed: set the machine's, or ask
+    /// whoever runs the server.
+    #[error("this machine's clock is more than a day away from the server's, which says {server_time}")]
+    ClockFarOff {
+        /// The server's time.
+        server_time: Timestamp,
+    },
     /// Too many key packages of this account have been claimed.
     #[error("too many key packages of this account have been claimed for now")]
     ClaimsLimited {

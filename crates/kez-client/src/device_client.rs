@@ -27,6 +27,10 @@ use session::Sessions;
 /// more than a few.
 const CREATED_BACK_S: i64 = 2;
 
+/// How far a clock may be wrong and still be corrected, in seconds. Beyond a day either the machine has no idea of the
+/// time, which its owner should hear of, or the server makes one up: what is dated by it would count for nobody.
+const CLOCK_OFF_S_MAX: u64 = 24 * 60 * 60;
+
 /// Who a device is to its server, with the secret of its calls. Prints without it.
 #[derive(Debug, Clone)]
 pub struct DeviceKeys {
@@ -42,7 +46,7 @@ pub struct DeviceKeys {
 ///
 /// Calls are signed within a session where the server offers one, and with the device's own key otherwise. A call whose
 /// answer does not come is sent again within its [`Patience`]: every call carries an id of the caller or asks for a
-/// state, so what arrives twice is done once. A clock that is wrong is corrected by the server's.
+/// state, so what arrives twice is done once. A clock that is wrong by a day at most is corrected by the server's.
 #[derive(Clone)]
 pub struct DeviceClient {
     shared: Arc<Shared>,
@@ -121,7 +125,7 @@ impl DeviceClient {
         self.shared.keys.device_id
     }
 
-    /// The server's time, as well as it is known.
+    /// The server's time, as well as it is known: a day at most from the machine's.
     pub fn server_time(&self) -> Timestamp {
         let machine = self.shared.machine.now();
         machine.plus_seconds(self.state().clock_behind_s).unwrap_or(machine)
@@ -170,7 +174,7 @@ impl DeviceClient {
             let headers = self.signed(request, &signer);
             let fault = match self.shared.streams.open(&request.url, media, headers, call_max).await? {
                 Ok(pieces) => return Ok(pieces),
-                Err(answer) => CallError::of(&answer),
+                Err(answer) => self.fault(&answer),
             };
             if !self.remedy(&fault, &signer, &mut remedies) {
                 return Err(fault);
@@ -220,7 +224,19 @@ impl DeviceClient {
             bytes_max: request.bytes_max,
         };
         let answer = self.home().transport().ask(ask).await?;
-        if answer.status().is_success() { Ok(answer) } else { Err(CallError::of(&answer)) }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.fault(&answer)) }
+    }
+
+    /// What an answer means that is no success.
+    fn fault(&self, answer: &Answer) -> CallError {
+        match CallError::of(answer) {
+            CallError::SignatureExpired { server_time: Some(server_time) }
+                if self.behind_s(server_time).unsigned_abs() > CLOCK_OFF_S_MAX =>
+            {
+                CallError::ClockFarOff { server_time }
+            }
+            fault => fault,
+        }
     }
 
     /// The headers that sign `request`, now.
@@ -270,8 +286,13 @@ impl DeviceClient {
     }
 
     fn correct_clock(&self, server_time: Timestamp) {
-        let behind_s = server_time.unix_seconds() - self.shared.machine.now().unix_seconds();
+        let behind_s = self.behind_s(server_time);
         self.state().clock_behind_s = behind_s;
+    }
+
+    /// What to add to the machine's clock so that it says this.
+    fn behind_s(&self, server_time: Timestamp) -> i64 {
+        server_time.unix_seconds() - self.machine().now().unix_seconds()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

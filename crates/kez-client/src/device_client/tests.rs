@@ -264,6 +264,46 @@ async fn a_wrong_clock_is_corrected_once() {
     assert!(scene.waits_ms().is_empty());
 }
 
+/// A server could otherwise have things dated as it likes.
+#[tokio::test]
+async fn a_clock_is_corrected_by_a_day_at_most() {
+    let says = |time: &str| answer(401, &format!(r#"{{"code":"signature_expired","server_time":"{time}"}}"#));
+    let ok = || answer(200, COUNTS);
+    let (day_on, day_back) = ("2026-05-26T03:00:00Z", "2026-05-24T03:00:00Z");
+    let scene = Scene::plain(vec![
+        says(day_on),
+        ok(),
+        says("2026-05-26T03:00:01Z"),
+        says(day_back),
+        ok(),
+        says("2026-05-24T02:59:59Z"),
+        says("9999-12-31T23:59:59Z"),
+    ])
+    .await;
+    let client = &scene.client;
+    for corrected in [day_on, day_back] {
+        client.key_package_counts().await.unwrap();
+        let known = corrected.parse().unwrap();
+        assert_eq!(client.server_time(), known);
+        let fault = client.key_package_counts().await.unwrap_err();
+        assert!(matches!(fault, CallError::ClockFarOff { server_time } if server_time != known), "{fault:?}");
+        assert_eq!(client.server_time(), known, "what is out of bounds changes nothing");
+    }
+    // Nor does a stream follow it.
+    let fault = client.events(0).next().await.unwrap_err();
+    assert!(matches!(fault, CallError::ClockFarOff { .. }), "{fault:?}");
+    assert!(scene.waits_ms().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_is_not_opened_by_a_clock_that_is_far_off() {
+    let far = answer(401, r#"{"code":"signature_expired","server_time":"2026-06-25T03:00:00Z"}"#);
+    let scene = Scene::with(vec![with_sessions(), far, answer(200, COUNTS)]).await;
+    scene.client.key_package_counts().await.unwrap();
+    assert_eq!(scene.client.server_time(), NOW.parse().unwrap());
+    scene.expect_signed_by_device(2);
+}
+
 #[tokio::test]
 async fn not_now_is_tried_again_as_it_is_and_signed_anew() {
     let slow = "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 23\r\n\r\n{\"code\":\"rate_limited\"}";
