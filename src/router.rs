@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::routing::get;
 use kez_serve::page;
 use kez_sig_server::router as sig_server;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,6 +26,7 @@ use crate::http::{
                        Every refusal is an `application/problem+json` body with a stable `code`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    modifiers(&SignedCalls),
     tags(
         (name = "registry", description = "Handles and the keys that hold them"),
         (name = "devices", description = "Devices that act for an account"),
@@ -38,6 +40,18 @@ use crate::http::{
     )
 )]
 struct Description;
+
+/// Adds the scheme that signed calls name in `security`.
+struct SignedCalls;
+
+impl Modify for SignedCalls {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let how = "An HTTP message signature (RFC 9421) of the caller's device, or of a session of it, in Signature and \
+                   Signature-Input, over method, authority, path, query and Content-Digest. SPEC \"Signed calls\".";
+        let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("Signature", how)));
+        document.components.get_or_insert_default().add_security_scheme("signature", scheme);
+    }
+}
 
 /// All routes with their descriptions.
 fn described() -> OpenApiRouter<Arc<App>> {

@@ -92,6 +92,7 @@ impl IntoResponse for Put {
         ("content-range" = Option<String>, Header, description = "Which part it is", example = "bytes 0-1048575/10485760"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    security(("signature" = [])),
     responses(
         (status = 201, description = "The blob is whole and durable", body = BlobBody),
         (status = 200, description = "It was before; the reference is renewed", body = BlobBody),
@@ -132,6 +133,7 @@ pub(crate) async fn send_blob(
         ("sha256" = String, Path, description = "SHA-256 of the whole blob, in lower-case hex"),
         ("range" = Option<String>, Header, description = "One range of bytes", example = "bytes=1048576-"),
     ),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "All of it", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -183,6 +185,7 @@ pub(crate) async fn read_blob(
 #[utoipa::path(
     delete, path = "/v1/blobs/{sha256}", tag = "blobs",
     params(("sha256" = String, Path, description = "SHA-256 of the whole blob, in lower-case hex")),
+    security(("signature" = [])),
     responses(
         (status = 204, description = "Given up, durably"),
         (status = 400, description = "`bad_blob`", body = ProblemBody, content_type = "application/problem+json"),

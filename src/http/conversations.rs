@@ -29,6 +29,7 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
 #[utoipa::path(
     post, path = "/v1/conversations", tag = "conversations",
     request_body = CreateBody,
+    security(("signature" = [])),
     responses(
         (status = 201, description = "Created, durably", body = CreatedBody),
         (status = 200, description = "The same request was accepted before", body = CreatedBody),
@@ -71,6 +72,7 @@ pub(crate) async fn create_conversation(
     post, path = "/v1/conversations/{cid}/commit", tag = "conversations",
     params(("cid" = String, Path, description = "The conversation", pattern = "^[0-9a-f]{32}$")),
     request_body = BundleBody,
+    security(("signature" = [])),
     responses(
         (status = 201, description = "Accepted, durably", body = CommittedBody),
         (status = 200, description = "The same request was accepted before", body = CommittedBody),
@@ -113,6 +115,7 @@ pub(crate) async fn commit(
 #[utoipa::path(
     get, path = "/v1/conversations/{cid}", tag = "conversations",
     params(("cid" = String, Path, description = "The conversation", pattern = "^[0-9a-f]{32}$")),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "Its members, its head, and what a device needs to join by itself", body = ConversationBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -137,6 +140,7 @@ pub(crate) async fn show_conversation(
         ("after" = Option<String>, Query, description = "A conversation of the caller, now or once: the list goes on after it", pattern = "^[0-9a-f]{32}$"),
         ("limit" = Option<u32>, Query, description = "1 to 500; 100 when it is missing", minimum = 1, maximum = 500),
     ),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "A page; `next`, where there is more, is the `after` of the next one", body = ListBody),
         (status = 400, description = "`bad_cursor`", body = ProblemBody, content_type = "application/problem+json"),

@@ -34,6 +34,7 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
     post, path = "/v1/conversations/{cid}/frames", tag = "conversations",
     params(("cid" = String, Path, description = "The conversation", pattern = "^[0-9a-f]{32}$")),
     request_body = FramesBody,
+    security(("signature" = [])),
     responses(
         (status = 201, description = "The one frame is accepted, durably", body = PlacedBody),
         (status = 200, description = "The one frame was accepted before; or the verdicts on several", body = AppendedBody),
@@ -172,6 +173,7 @@ fn result(mid: MessageId, verdict: Result<Placed, ApiError>) -> ResultBody {
         ("after" = Option<u64>, Query, description = "The number that the page begins after; from the beginning when it is missing"),
         ("limit" = Option<u32>, Query, description = "1 to 500; 100 when it is missing", minimum = 1, maximum = 500),
     ),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "A page of at most 1 MiB of frames, and at least one where there is one", body = PageBody),
         (status = 400, description = "`bad_cursor`", body = ProblemBody, content_type = "application/problem+json"),

@@ -62,6 +62,7 @@ pub(crate) struct ClaimBody {
 #[utoipa::path(
     put, path = "/v1/keypackages", tag = "key packages",
     request_body = UploadBody,
+    security(("signature" = [])),
     responses(
         (status = 200, description = "What others can be given now", body = KeyPackageCountsBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_key_package`, `init_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
@@ -88,6 +89,7 @@ pub(crate) async fn upload(
 /// How many key packages of the calling device others can still be given.
 #[utoipa::path(
     get, path = "/v1/keypackages/count", tag = "key packages",
+    security(("signature" = [])),
     responses(
         (status = 200, description = "Refill below 20", body = KeyPackageCountsBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -110,6 +112,7 @@ pub(crate) async fn count(
 #[utoipa::path(
     post, path = "/v1/keypackages/claim", tag = "key packages",
     request_body = ClaimBody,
+    security(("signature" = [])),
     responses(
         (status = 200, description = "The same for ten minutes, under the same id", body = ClaimedKeyPackagesBody),
         (status = 400, description = "`malformed`, `digest_mismatch`", body = ProblemBody, content_type = "application/problem+json"),

@@ -94,6 +94,7 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
 /// The names of all entries of the caller's account.
 #[utoipa::path(
     get, path = "/v1/store", tag = "small store",
+    security(("signature" = [])),
     responses(
         (status = 200, description = "All that have a value", body = EntriesBody),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
@@ -118,6 +119,7 @@ pub(crate) async fn list_entries(
 #[utoipa::path(
     get, path = "/v1/store/{name}", tag = "small store",
     params(("name" = String, Path, description = "1 to 64 characters of `a-z 0-9 . _ -`")),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "The value; `ETag` is its version", body = EntryBody),
         (status = 304, description = "The client has this version"),
@@ -158,6 +160,7 @@ pub(crate) async fn read_entry(
         ("if-none-match" = Option<String>, Header, description = "`*`: there is no value yet"),
     ),
     request_body = ValueBody,
+    security(("signature" = [])),
     responses(
         (status = 200, description = "Written, durably; `ETag` is the new version", body = VersionBody),
         (status = 400, description = "`bad_name`, `bad_precondition`, `malformed`, `digest_mismatch`", body = ProblemBody, content_type = "application/problem+json"),
@@ -194,6 +197,7 @@ pub(crate) async fn write_entry(
         ("name" = String, Path, description = "1 to 64 characters of `a-z 0-9 . _ -`"),
         ("if-match" = Option<String>, Header, description = "The version to delete", example = "\"3\""),
     ),
+    security(("signature" = [])),
     responses(
         (status = 200, description = "Deleted, durably; the deletion has a version too", body = VersionBody),
         (status = 400, description = "`bad_name`, `bad_precondition`", body = ProblemBody, content_type = "application/problem+json"),

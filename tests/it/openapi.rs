@@ -39,6 +39,23 @@ async fn every_operation_has_a_name_of_its_own_and_problems_for_errors() {
     assert!(names.len() >= 9, "{names:?}");
 }
 
+/// What refuses a caller without a signature says that it wants one, by a scheme that the document explains.
+#[tokio::test]
+async fn every_signed_operation_says_so() {
+    let net = Net::start().await;
+    let document = net.get("/openapi.json").await.json();
+    assert!(document["components"]["securitySchemes"]["signature"].is_object());
+    let mut signed = 0;
+    for (path, methods) in members(&document["paths"]) {
+        for (method, operation) in members(methods) {
+            let wants_signature = operation["security"] == serde_json::json!([{ "signature": [] }]);
+            assert_eq!(wants_signature, operation["responses"]["401"].is_object(), "{method} {path}");
+            signed += usize::from(wants_signature);
+        }
+    }
+    assert!(signed >= 15, "{signed} signed operations");
+}
+
 #[tokio::test]
 async fn the_page_shows_every_operation_and_runs_no_script() {
     let net = Net::start().await;
