@@ -26,7 +26,7 @@ const LOOK_EVERY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_are_what_the_model_says() {
-    let (seeds, steps) = (short_or_full(2, 30), short_or_full(300, 3_000));
+    let (seeds, steps) = (short_or_full(2, 20), short_or_full(300, 2_000));
     let mut done = BTreeMap::new();
     for seed in 1..=seeds as u64 {
         for (operation, times) in hold(seed, steps).await {

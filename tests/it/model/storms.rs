@@ -55,7 +55,12 @@ impl Play {
         self.note(format_args!("{} with {}", one.account, other.account));
         let calls = writes.iter().map(|(by, request)| request.call(&self.actor(*by))).collect();
         let mut answers: Vec<_> = writes.into_iter().zip(self.net.together(calls).await).collect();
-        answers.sort_by_key(|(_, answer)| answer.status() != 201);
+        // A bundle with a flaw is only looked at while there is no conversation yet.
+        answers.sort_by_key(|(_, answer)| match answer.status() {
+            400 => 0,
+            201 => 1,
+            _ => 2,
+        });
         for ((by, request), answer) in answers {
             self.settle(by, request, &answer);
         }
