@@ -113,9 +113,11 @@ pub(crate) async fn enrol(
     }
     let accepted = decide_enrolment(&enrolment, app.clock.now(), app.server())?;
     let enrolled = to_the_end(async move {
-        let enrolled = app.store.enrol(accepted).await??;
+        let primary = accepted.primary;
+        let enrolled = app.store.enrol(accepted).await;
+        app.devices_changed(&primary); // also after a failure: what was written may yet turn out to be there
+        let enrolled = enrolled??;
         app.wake(&enrolled.woken);
-        app.devices_changed(&enrolled.device.primary);
         Ok::<_, ApiError>(enrolled)
     })
     .await?;
@@ -125,16 +127,19 @@ pub(crate) async fn enrol(
     })
 }
 
-/// The device, if this very enrolment is what is stored of it: its date is then no longer looked at.
+/// The device, if this very enrolment is what is stored of it: its date is then no longer looked at. Whoever asks again
+/// may have got no answer, and then nobody may have told the caches.
 async fn before(app: &App, enrolment: &Enrolment) -> Result<Option<StoredDevice>, ApiError> {
     let stored = app.store.device(&enrolment.primary(), &enrolment.device().device_id).await?;
     let hash = enrolment.envelope().payload_sha256();
-    match stored.filter(|stored| stored.payload_sha256 == *hash) {
-        Some(stored) if stored.revoked.is_some() => Err(EnrolRefusal::DeviceRevoked.into()),
-        Some(_) if app.store.suspension(&enrolment.primary()).await?.is_some() => {
-            Err(EnrolRefusal::AccountSuspended.into())
-        }
-        same => Ok(same),
+    let Some(same) = stored.filter(|stored| stored.payload_sha256 == *hash) else { return Ok(None) };
+    app.devices_changed(&same.primary);
+    if same.revoked.is_some() {
+        return Err(EnrolRefusal::DeviceRevoked.into());
+    }
+    match app.store.suspension(&same.primary).await? {
+        Some(_) => Err(EnrolRefusal::AccountSuspended.into()),
+        None => Ok(Some(same)),
     }
 }
 
@@ -167,12 +172,14 @@ pub(crate) async fn revoke(
     let (primary, device_id) = (envelope.primary(), envelope.document().device_id);
     let stored = app.store.device(&primary, &device_id).await?;
     if let Some((revoked_at, _)) = stored.and_then(|stored| stored.revoked) {
+        app.devices_changed(&primary); // the first answer was perhaps a failure, after which nobody told the caches
         return Ok(Json(RevokedDevice { device_id, revoked_at }));
     }
     let accepted = decide_revocation(&envelope, app.clock.now(), app.server())?;
     let revoked = to_the_end(async move {
-        let revoked = app.store.revoke(accepted).await??;
-        app.devices_changed(&primary);
+        let revoked = app.store.revoke(accepted).await;
+        app.devices_changed(&primary); // also after a failure: what was written may yet turn out to be there
+        let revoked = revoked??;
         app.wake(&revoked.woken);
         Ok::<_, ApiError>(revoked)
     })

@@ -1,6 +1,7 @@
 //! `POST /v1/devices`, `POST /v1/devices/revoke`, `GET /v1/u/{handle}/devices`.
 
-use kez_core::{DeviceCertificate, DeviceId, DeviceRevocation, Envelope, Timestamp};
+use kez_chat_server::{decide_enrolment, decide_revocation};
+use kez_core::{Device, DeviceCertificate, DeviceId, DeviceRevocation, Enrolment, Envelope, Timestamp};
 use kez_testkit::{Answer, DeviceActor, Net};
 use serde_json::json;
 
@@ -65,6 +66,38 @@ async fn a_revoked_device_is_shown_as_such_and_never_enrols_again() {
         enrol(&net, envelope).await.expect_problem(409, "device_revoked");
     }
     assert_eq!(net.get("/v1/u/alice/devices").await.json(), list);
+}
+
+/// What the handlers do not see: a write that is durable although its call failed.
+#[tokio::test]
+async fn a_write_that_nobody_told_of_counts_from_its_repetition_on() {
+    let (net, phone) = town().await;
+    let short = phone.owner().device("short");
+    enrol(&net, short.enrolment_for(600)).await.expect_status(201);
+    let inbox = async |device: &DeviceActor| device.signed(net.call("GET", "/v1/inbox")).send().await;
+    inbox(&phone).await.expect_status(200);
+    inbox(&short).await.expect_status(200);
+    net.advance_s(1);
+    // A renewal.
+    let renewal = short.enrolment_for(1_200);
+    let envelope = Envelope::parse(renewal.as_bytes()).unwrap().verify::<Device>().unwrap();
+    let server = net.server_name().parse().unwrap();
+    let wanted = decide_enrolment(&Enrolment::check(envelope).unwrap(), net.now(), &server).unwrap();
+    net.store().enrol(wanted).await.unwrap().unwrap();
+    net.advance_s(700);
+    inbox(&short).await.expect_problem(401, "unknown_device");
+    enrol(&net, renewal).await.expect_status(200);
+    inbox(&short).await.expect_status(200);
+    // A revocation.
+    let revocation = phone.revocation();
+    let envelope = Envelope::parse(revocation.as_bytes()).unwrap().verify::<DeviceRevocation>().unwrap();
+    let wanted = decide_revocation(&envelope, net.now(), &server).unwrap();
+    net.store().revoke(wanted).await.unwrap().unwrap();
+    revoke(&net, revocation).await.expect_status(200);
+    let session = json!({"key": "BAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiM"}).to_string();
+    for call in [net.post("/v1/session").json(session), net.call("GET", "/v1/keypackages/count")] {
+        phone.signed(call).send().await.expect_problem(401, "unknown_device");
+    }
 }
 
 /// Sends documents that are refused; none changes anything.
