@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DeviceRow, StoreError, Woken};
 
-/// The most conversations that somebody may be in who creates one more. Ours: a busy person has hundreds.
+/// The most conversations that somebody may create, ever. Ours: a busy person has hundreds.
 pub const CONVERSATIONS_MAX: u32 = 10_000;
 
 /// The device that writes, by its rows. Each write looks again whether it was revoked meanwhile.
@@ -156,8 +156,8 @@ pub enum BundleRefusal {
         /// That one.
         cid: ConversationId,
     },
-    /// On creation: the author is in [`CONVERSATIONS_MAX`].
-    #[error("one may be in {CONVERSATIONS_MAX} conversations")]
+    /// On creation: the author has created [`CONVERSATIONS_MAX`].
+    #[error("one may create {CONVERSATIONS_MAX} conversations")]
     TooManyConversations,
     /// The commit is refused as a frame.
     #[error(transparent)]

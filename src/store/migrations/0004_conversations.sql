@@ -12,6 +12,7 @@ CREATE TABLE conversations (
     creator        INTEGER NOT NULL REFERENCES accounts (id),
     request_sha256 BLOB    NOT NULL CHECK (length(request_sha256) = 32) -- of what was asked for: tells a repetition
 ) STRICT;
+CREATE INDEX conversations_by_creator ON conversations (creator);
 
 -- The one conversation of two accounts (`direct`, low < high) or of one with itself (`self`, low = high).
 CREATE TABLE pairs (

@@ -161,14 +161,14 @@ fn claim_pair(
     Err(refused(BundleRefusal::ConversationExists { cid }))
 }
 
-/// Whoever creates a conversation must have room for it.
+/// Whoever creates a conversation must have room for it. Those that others created take none: else whoever makes enough
+/// of them with somebody in them would take all of it.
 fn check_room(db: &Connection, by: Author) -> Result<(), Refused> {
     let count: u32 = db
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM members WHERE account = ?1 AND until IS NULL LIMIT ?2)",
-        )?
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM conversations WHERE creator = ?1 LIMIT ?2 + 1)")?
         .query_row(params![by.account.0, CONVERSATIONS_MAX], |row| row.get(0))?;
-    if count < CONVERSATIONS_MAX { Ok(()) } else { Err(refused(BundleRefusal::TooManyConversations)) }
+    // The new one is among them.
+    if count <= CONVERSATIONS_MAX { Ok(()) } else { Err(refused(BundleRefusal::TooManyConversations)) }
 }
 
 /// The first answer again, when this very bundle was accepted before.

@@ -235,3 +235,28 @@ async fn a_bundle_has_bounds() {
     assert_eq!(seen["group_info"], BASE64URL_NOPAD.encode(&largest.group_info));
     net.check_conversations();
 }
+
+/// Whoever is in ten thousand conversations that somebody else made still makes her own; who made them makes no more.
+#[tokio::test]
+async fn nobody_uses_up_anothers_room() {
+    let (net, [alice, mallory]) = people(["alice", "mallory"]).await;
+    let first = bundle(cid(1), "1", 0, &[&mallory, &alice], &[&alice]);
+    post(&mallory, CONVERSATIONS, &creation(cid(1), "group", &first)).await.expect_status(201);
+    let file = rusqlite::Connection::open(net.args().db).expect("the file");
+    file.execute_batch(
+        "BEGIN;
+         WITH RECURSIVE number(n) AS (VALUES (2) UNION ALL SELECT n + 1 FROM number WHERE n < 10000)
+         INSERT INTO conversations (id, cid, kind, generation, epoch, seq, created_at, creator, request_sha256)
+             SELECT n, randomblob(16), 1, 1, 1, 1, 0, creator, randomblob(32) FROM number, conversations WHERE id = 1;
+         INSERT INTO members (conversation, account, since, delivered)
+             SELECT c.id, m.account, 0, 0 FROM conversations c, members m WHERE c.id > 1 AND m.conversation = 1;
+         COMMIT",
+    )
+    .expect("written");
+    let hers = bundle(cid(2), "2", 0, &[&alice], &[]);
+    post(&alice, CONVERSATIONS, &creation(cid(2), "group", &hers)).await.expect_status(201);
+    let one_more = bundle(cid(3), "3", 0, &[&mallory], &[]);
+    let answer = post(&mallory, CONVERSATIONS, &creation(cid(3), "group", &one_more)).await;
+    answer.expect_problem(403, "too_many_conversations");
+    post(&mallory, CONVERSATIONS, &creation(cid(1), "group", &first)).await.expect_status(200);
+}
