@@ -100,14 +100,15 @@ pub(crate) async fn commit(
         Ok(bundle) => bundle,
         Err(fault) => return Err(unless_stranger(&app, &signed.caller, cid, fault.into()).await),
     };
-    let epoch = bundle.epoch + 1;
+    let epoch = bundle.epoch;
     let Committed { placed, .. } = to_the_end(async move {
         let committed = app.store.commit(by, cid, bundle).await??;
         app.wake(&committed.woken);
         Ok::<_, ApiError>(committed)
     })
     .await?;
-    let body = CommittedBody { epoch, seq: placed.seq, at: placed.at };
+    // The epoch after it, which is one that the store has: it refuses every bundle of an epoch that it never came to.
+    let body = CommittedBody { epoch: epoch + 1, seq: placed.seq, at: placed.at };
     Ok(if placed.is_repeated { Stored::Before(body) } else { Stored::New(body) })
 }
 

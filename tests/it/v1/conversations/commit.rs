@@ -128,9 +128,11 @@ async fn refused() {
         assert_eq!((answer.status(), answer.code().as_str()), (400, *code), "{n}: {answer}");
     }
     // Whoever is late learns that, whatever else is wrong with the members.
-    let late = bundle(cid(1), "late", 0, &[&alice, &nobody], &[]);
-    let stale = commit(&alice, cid(1), &late).await.expect_problem(409, "stale_epoch").json();
-    assert_eq!((&stale["epoch"], &stale["seq"]), (&json!(1), &json!(1)));
+    for epoch in [0, 2, u64::MAX >> 1, u64::MAX] {
+        let late = bundle(cid(1), "late", epoch, &[&alice, &nobody], &[]);
+        let stale = commit(&alice, cid(1), &late).await.expect_problem(409, "stale_epoch").json();
+        assert_eq!((&stale["epoch"], &stale["seq"]), (&json!(1), &json!(1)));
+    }
     assert_eq!(log(&alice, cid(1)).await, [1]);
     commit(&alice, cid(1), &adding).await.expect_status(201);
     net.check_conversations();

@@ -34,6 +34,7 @@ async fn every_call_answers_as_if_there_were_none() {
             commit(&mallory, cid(n), &bundle(cid(n), "1", 1, &[&alice, &bob, &mallory], &[&mallory])).await,
             commit(&mallory, cid(n), &bundle(cid(n), "creation", 0, &[&alice, &bob], &[&bob])).await,
             commit(&mallory, cid(n), &broken).await,
+            commit(&mallory, cid(n), &bundle(cid(n), "1", u64::MAX, &[&mallory], &[])).await,
         ] {
             answers.push(answer.expect_problem(403, "not_a_member").json());
         }
