@@ -468,6 +468,22 @@ pub(in crate::store) async fn a_log_is_read_in_pages(store: Shared<impl Store>) 
     assert_eq!(numbers(u64::MAX, 500, 250).await, [0_u64; 0]);
 }
 
+/// Who was removed is not told by the log how it goes on without it.
+pub(in crate::store) async fn who_left_does_not_see_the_log_move(store: Shared<impl Store>) {
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    commit(&*store, alice, 1, bundle("without bob", 1, &["alice"], &[])).await.expect("committed");
+    frames_dropped(&*store, bob, 0).await;
+    for name in ["a", "b", "c"] {
+        verdicts(&*store, alice, 1, vec![frame(name, 2)]).await;
+        frames_dropped(&*store, alice, 0).await;
+        let answers = [page(&*store, bob, 1, 0, ALL).await, page(&*store, bob, 1, 2, ALL).await];
+        let empty = FramePage { frames: Vec::new(), head: 2, oldest: 3 };
+        assert_eq!(answers, [Err(PageRefusal::Gone { oldest: 3 }), Ok(empty)]);
+    }
+    assert_eq!(page(&*store, alice, 1, 0, ALL).await, Err(PageRefusal::Gone { oldest: 6 }));
+}
+
 /// Acknowledges all but the last `but` events and sweeps; how many frames went.
 async fn frames_dropped(store: &impl Store, who: &StoredDevice, but: u64) -> u64 {
     let head = store.mailbox(who.device).await.expect("the store works").expect("an active device").head;
