@@ -30,6 +30,10 @@ pub(crate) use blobs::BlobError;
 use conversations::ConversationError;
 pub(crate) use small_store::EntryError;
 
+/// When to try again to open a stream, in seconds. A stream whose client is gone without a word is noticed by the next
+/// comment that cannot be sent, after 25 s of silence.
+const STREAM_RETRY_S: u64 = 30;
+
 /// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature realm=\"kez-chat\"");
 
@@ -250,6 +254,7 @@ fn problem(error: ApiError) -> Problem {
         },
         ApiError::TooManyStreams(_) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams")
+                .retry_after(STREAM_RETRY_S)
         }
         ApiError::NoHead => {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, HeaderValue::from_static("GET"))

@@ -159,7 +159,8 @@ async fn streams_are_counted() {
         for _ in 0..4 {
             open_ones.push(open(&net, &device, "").await);
         }
-        refused(&net, &device, "").await.expect_problem(429, "too_many_streams");
+        let answer = refused(&net, &device, "").await.expect_problem(429, "too_many_streams");
+        assert_eq!(answer.header("retry-after"), Some("30"));
     }
     let fifth = phone.owner().device("e");
     fifth.enrol().await.expect_status(201);
