@@ -1,4 +1,4 @@
-//! `?after=&limit=`: where a page of a list begins, and how long it may be.
+//! `?after=&limit=`: where a page of a list begins, and how long it may be; `?after=` alone, where a stream begins.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -39,8 +39,16 @@ impl<T: FromStr + Display> Cursor<T> {
     }
 }
 
+/// Reads a query of `after` alone, at most once and written in the one way that we write it ourselves.
+pub(super) fn after<T: FromStr + Display>(RawQuery(query): RawQuery) -> Result<Option<T>, ApiError> {
+    match query.as_deref().unwrap_or_default() {
+        "" => Ok(None),
+        query => query.strip_prefix("after=").ok_or(ApiError::BadCursor).and_then(exactly).map(Some),
+    }
+}
+
 /// The value with this text, if that is its text.
-fn exactly<T: FromStr + Display>(text: &str) -> Result<T, ApiError> {
+pub(super) fn exactly<T: FromStr + Display>(text: &str) -> Result<T, ApiError> {
     let value: T = text.parse().map_err(|_| ApiError::BadCursor)?;
     if value.to_string() == text { Ok(value) } else { Err(ApiError::BadCursor) }
 }
@@ -75,6 +83,19 @@ mod tests {
             "after=7&x=1",
             "=",
         ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_stream_begins_after_one_number() {
+        let read = |query: &str| after::<u64>(RawQuery(Some(query.to_owned()))).ok();
+        assert_eq!(after::<u64>(RawQuery(None)).ok(), Some(None));
+        assert_eq!(read(""), Some(None));
+        assert_eq!(read("after=7"), Some(Some(7)));
+        for wrong in
+            ["after", "after=", "after=07", "after=7&after=7", "after=7&x=1", "x=1", "limit=5", "after=7&"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::inbox::{cursor, mailbox, number};
+use super::cursor;
+use super::inbox::mailbox;
 use super::schema::ProblemBody;
 use crate::app::App;
 use crate::caller::Signed;
@@ -48,13 +49,13 @@ pub(crate) async fn events(
     State(app): State<Arc<App>>,
     method: Method,
     Signed(caller): Signed,
-    RawQuery(query): RawQuery,
+    query: RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if method == Method::HEAD {
         return Err(ApiError::NoHead);
     }
-    let after = wanted(query.as_deref().unwrap_or_default(), &headers)?;
+    let after = wanted(query, &headers)?;
     let place = app.streams.take(caller.account, caller.device)?;
     let hints = app.bus.listen(caller.primary); // before the first look: so nothing falls between
     let cursor = begin(&mailbox(&app, &caller).await?, after)?;
@@ -67,14 +68,14 @@ pub(crate) async fn events(
 }
 
 /// The query counts before the header: a client that says where to begin means it, while a header may be its library's.
-fn wanted(query: &str, headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+fn wanted(query: RawQuery, headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let mut lines = headers.get_all(LAST_EVENT_ID).iter();
     let last_event_id = match (lines.next(), lines.next()) {
         (None, _) => None,
-        (Some(line), None) => Some(cursor(line.to_str().map_err(|_| ApiError::BadCursor)?)?),
+        (Some(line), None) => Some(cursor::exactly(line.to_str().map_err(|_| ApiError::BadCursor)?)?),
         (Some(_), Some(_)) => return Err(ApiError::BadCursor),
     };
-    Ok(number(query, "after")?.or(last_event_id))
+    Ok(cursor::after(query)?.or(last_event_id))
 }
 
 /// Where the stream begins.

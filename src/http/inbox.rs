@@ -8,6 +8,7 @@ use kez_serve::reply::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::cursor::Cursor;
 use super::schema::ProblemBody;
 use crate::app::App;
 use crate::base64url::Base64Url;
@@ -15,20 +16,11 @@ use crate::caller::{Caller, Signed, SignedJson};
 use crate::error::ApiError;
 use crate::store::{AckRefusal, DeviceChange, Event, InboxLimits, Mailbox, News};
 
-/// The most events of a page.
-const PAGE_EVENTS_MAX: u32 = 500;
-
-/// The events of a page, unless the query says otherwise.
-const PAGE_EVENTS: u32 = 100;
-
 /// The most bytes of frames and Welcomes in a page, unless the first is longer: some 15 of the longest frames.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The longest acknowledgement, in bytes: one number.
 const ACK_BYTES_MAX: usize = 256;
-
-/// The largest number that JSON carries everywhere. RFC 8259 section 6.
-const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// A piece of an inbox.
 #[derive(Serialize, ToSchema)]
@@ -171,10 +163,9 @@ pub(crate) struct AckedBody {
 pub(crate) async fn inbox(
     State(app): State<Arc<App>>,
     Signed(caller): Signed,
-    RawQuery(query): RawQuery,
+    query: RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
-    let query = query.unwrap_or_default();
-    let (after, events) = (number(&query, "after")?, limit(&query)?);
+    let Cursor { after, limit: events } = Cursor::<u64>::parse(query)?;
     let after = match after {
         Some(after) => after,
         None => mailbox(&app, &caller).await?.acked,
@@ -215,68 +206,4 @@ pub(crate) async fn ack(
 /// The inbox as the calling device finds it.
 pub(super) async fn mailbox(app: &App, caller: &Caller) -> Result<Mailbox, ApiError> {
     Ok(app.store.mailbox(caller.device).await?.map_err(AckRefusal::from)?)
-}
-
-/// A query member that is a number, given once at most.
-pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, ApiError> {
-    let mut values = query.split('&').filter_map(|member| member.strip_prefix(name)?.strip_prefix('='));
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => cursor(value).map(Some),
-        (Some(_), Some(_)) => Err(ApiError::BadCursor),
-    }
-}
-
-/// A number in text: decimal digits, at most 2^53 - 1.
-pub(super) fn cursor(text: &str) -> Result<u64, ApiError> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| is_plain && *number <= NUMBER_MAX);
-    number.ok_or(ApiError::BadCursor)
-}
-
-fn limit(query: &str) -> Result<u32, ApiError> {
-    let limit = number(query, "limit")?.unwrap_or(PAGE_EVENTS.into());
-    let limit = u32::try_from(limit).ok().filter(|limit| (1..=PAGE_EVENTS_MAX).contains(limit));
-    limit.ok_or(ApiError::BadCursor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_plain_and_stand_once() {
-        for (query, wanted) in [
-            ("", None),
-            ("limit=5", None),
-            ("xafter=5", None),
-            ("after=0", Some(0)),
-            ("limit=3&after=007", Some(7)),
-            ("after=9007199254740991", Some(NUMBER_MAX)),
-        ] {
-            assert_eq!(number(query, "after").ok(), Some(wanted), "{query}");
-        }
-        for query in [
-            "after=",
-            "after=-1",
-            "after=+1",
-            "after=%31",
-            "after=1e3",
-            "after=1&after=1",
-            "after=9007199254740992",
-            "after=99999999999999999999",
-        ] {
-            assert!(number(query, "after").is_err(), "{query}");
-        }
-    }
-
-    #[test]
-    fn a_page_has_1_to_500_events() {
-        for (query, wanted) in [("", Some(100)), ("limit=1", Some(1)), ("limit=500", Some(500))] {
-            assert_eq!(limit(query).ok(), wanted);
-        }
-        for query in ["limit=0", "limit=501", "limit=4294967297", "limit=", "limit=1&limit=1"] {
-            assert!(limit(query).is_err(), "{query}");
-        }
-    }
 }

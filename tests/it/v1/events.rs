@@ -86,10 +86,12 @@ async fn a_stream_goes_on_after_a_restart() {
 async fn what_is_no_cursor_is_refused() {
     let net = Net::start().await;
     let phone = phone_at(&net).await;
-    for query in ["?after=2", "?after=-1", "?after=x", "?after=", "?after=0&after=0"] {
+    for query in
+        ["?after=2", "?after=-1", "?after=x", "?after=", "?after=0&after=0", "?after=00", "?limit=1", "?x=1"]
+    {
         refused(&net, &phone, query).await.expect_problem(400, "bad_cursor");
     }
-    for id in ["2", "x", "", "-1", "1, 1"] {
+    for id in ["2", "x", "", "-1", "1, 1", "01"] {
         let answer = call(&net, &phone, "").header("last-event-id", id).stream().await;
         answer.expect_err("no stream").expect_problem(400, "bad_cursor");
     }

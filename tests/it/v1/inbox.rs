@@ -105,6 +105,9 @@ async fn what_is_no_cursor_is_refused() {
         "?after=one",
         "?after=18446744073709551616",
         "?after=0&after=1",
+        "?after=00",
+        "?after=0&x=1",
+        "?primary=x",
         "?limit=0",
         "?limit=501",
         "?limit=x",
@@ -152,10 +155,10 @@ async fn nobody_reads_or_moves_anothers_inbox() {
         format!("?after=0&primary={}", phone.owner().key()),
         format!("?after=0&account=1&device_id={}", phone.id()),
     ] {
-        let page = read(&net, &mallory, &query).await.expect_status(200);
-        assert_eq!(numbers(&page), [1, 2], "the caller's own");
-        assert!(!page.text().contains(&phone.id().to_string()));
+        let answer = read(&net, &mallory, &query).await.expect_problem(400, "bad_cursor");
+        assert!(!answer.text().contains(&phone.id().to_string()));
     }
+    assert_eq!(numbers(&read(&net, &mallory, "").await), [1, 2], "the caller's own");
     ack(&net, &mallory, &json!({"n": 2})).await.expect_status(200);
     let body = json!({"n": 1, "device_id": phone.id()});
     ack(&net, &mallory, &body).await.expect_problem(400, "malformed");
