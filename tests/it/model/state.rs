@@ -191,11 +191,12 @@ impl Model {
         fixed.filter(|_| kind != "group")
     }
 
-    /// A device was taken in, renewed or revoked.
+    /// A device was taken in, renewed or revoked, which decides whose acknowledgements are waited for.
     pub(super) fn device_changed(&mut self, by: By, change: &str, at: Timestamp) {
         let id = self.device(by).actor.id();
         let event = json!({"type": "device", "device_id": id, "change": change, "at": at});
         self.accounts[by.account].put(at, event);
+        self.let_go(at);
     }
 
     pub(super) fn create(
