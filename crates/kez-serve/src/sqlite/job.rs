@@ -10,7 +10,8 @@ use super::error::{JobError, WriteError, explain};
 
 /// A job without its types, so that one queue holds all.
 pub(super) trait Job: Send {
-    /// Runs it, once; keeps the verdict for [`Job::answer`]. `path` is the database file.
+    /// Runs it and keeps the verdict for [`Job::answer`]; again, when the transaction of the first time was undone. `path`
+    /// is the database file.
     fn run(&mut self, conn: &Connection, path: &Path) -> Ran;
     /// Sends the verdict; `committed` is the fate of the transaction it ran in.
     fn answer(self: Box<Self>, committed: Result<(), WriteError>);
@@ -28,7 +29,7 @@ pub(super) enum Ran {
 pub(super) type Answer<T, E> = Result<Result<T, E>, WriteError>;
 
 pub(super) struct Queued<T, E, F> {
-    work: Option<F>,
+    work: F,
     verdict: Option<Answer<T, E>>,
     reply: oneshot::Sender<Answer<T, E>>,
 }
@@ -36,7 +37,7 @@ pub(super) struct Queued<T, E, F> {
 impl<T, E, F> Queued<T, E, F> {
     pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Answer<T, E>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work: Some(work), verdict: None, reply }, answer)
+        (Self { work, verdict: None, reply }, answer)
     }
 }
 
@@ -44,12 +45,11 @@ impl<T, E, F> Job for Queued<T, E, F>
 where
     T: Send,
     E: Send,
-    F: FnOnce(&Connection) -> Result<T, JobError<E>> + Send,
+    F: Fn(&Connection) -> Result<T, JobError<E>> + Send,
 {
     fn run(&mut self, conn: &Connection, path: &Path) -> Ran {
-        let Some(work) = self.work.take() else { return Ran::Undo(None) };
-        // Unwind safe: what the panic leaves in the database is rolled back, the closure is gone.
-        let verdict = match catch_unwind(AssertUnwindSafe(|| work(conn))) {
+        // Unwind safe: what the panic leaves in the database is rolled back, and an Fn keeps nothing.
+        let verdict = match catch_unwind(AssertUnwindSafe(|| (self.work)(conn))) {
             Ok(Ok(value)) => Ok(Ok(value)),
             Ok(Err(JobError::Refused(refusal))) => Ok(Err(refusal)),
             Ok(Err(JobError::Sqlite(error))) => Err(explain(error, path)),

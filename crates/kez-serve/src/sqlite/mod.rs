@@ -140,14 +140,15 @@ impl Database {
 
     /// Runs `job` in a transaction and resolves when its changes are durable, or were refused and undone.
     ///
-    /// Jobs that wait at the same time share one transaction and one fsync; each has its own savepoint, so
-    /// `Err(JobError::Refused)` undoes that job alone and comes back as `Ok(Err(_))`. A job must not begin or end
-    /// transactions. It runs to its end even when this future is dropped: then nobody learns the verdict.
+    /// Jobs that wait at the same time share one transaction and one fsync. `Err(JobError::Refused)` undoes that job alone
+    /// and comes back as `Ok(Err(_))`. A job must not begin or end transactions. It may run twice: a transaction with
+    /// something to undo in it is begun anew, with a savepoint for each job. It runs to its end even when this future is
+    /// dropped: then nobody learns the verdict.
     pub async fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, WriteError>
     where
         T: Send + 'static,
         E: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, JobError<E>> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, JobError<E>> + Send + 'static,
     {
         self.inner.writer.write(job).await
     }

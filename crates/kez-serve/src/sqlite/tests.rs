@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, params};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -75,17 +76,17 @@ fn names(db: &Database) -> Vec<String> {
 /// Occupies the writer until the sender is used or dropped; resolves when it is occupied.
 async fn hold_writer(db: &Database) -> mpsc::Sender<()> {
     let (release, released) = mpsc::channel();
-    let (started, running) = tokio::sync::oneshot::channel();
-    let db = db.clone();
+    let running = Arc::new(Notify::new());
+    let (started, db) = (Arc::clone(&running), db.clone());
     tokio::spawn(async move {
         let job = move |_: &Connection| -> Result<(), JobError<()>> {
-            let _ = started.send(());
+            started.notify_one();
             let _ = released.recv_timeout(DEADLINE);
             Ok(())
         };
         db.write(job).await
     });
-    running.await.unwrap();
+    running.notified().await;
     release
 }
 
@@ -98,7 +99,7 @@ async fn is_pending<F: Future>(write: &mut Pin<Box<F>>) -> bool {
 async fn together<T, J>(db: &Database, jobs: Vec<J>) -> Vec<Result<Result<T, &'static str>, WriteError>>
 where
     T: Send + 'static,
-    J: FnOnce(&Connection) -> Result<T, JobError<&'static str>> + Send + 'static,
+    J: Fn(&Connection) -> Result<T, JobError<&'static str>> + Send + 'static,
 {
     let release = hold_writer(db).await;
     let mut answers: Vec<_> = jobs.into_iter().map(|job| Box::pin(db.write(job))).collect();
@@ -113,7 +114,7 @@ where
     results
 }
 
-type BoxedJob = Box<dyn FnOnce(&Connection) -> Result<(), JobError<&'static str>> + Send>;
+type BoxedJob = Box<dyn Fn(&Connection) -> Result<(), JobError<&'static str>> + Send>;
 
 #[tokio::test]
 async fn waiting_writes_share_a_commit() {
@@ -144,6 +145,31 @@ async fn a_refusal_undoes_its_own_changes_only() {
     let notes = notes.reopen().await;
     assert_eq!(names(&notes.db), ["a", "b"]);
     assert_eq!(notes.db.health(), Health::Ok);
+}
+
+#[tokio::test]
+async fn jobs_run_again_only_where_one_left_something_to_undo() {
+    let notes = Notes::open(Options::default());
+    for (name, leaves, runs) in [("a", false, 1), ("b", true, 2)] {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ran);
+        let jobs: Vec<BoxedJob> = vec![
+            Box::new(move |conn| {
+                count.fetch_add(1, Ordering::Relaxed);
+                insert(conn, name, b"")
+            }),
+            Box::new(move |conn| {
+                if leaves {
+                    insert(conn, "half", b"")?;
+                }
+                Err(JobError::Refused("no"))
+            }),
+        ];
+        let answers = together(&notes.db, jobs).await;
+        assert!(matches!(answers[..], [Ok(Ok(())), Ok(Err("no"))]));
+        assert_eq!(ran.load(Ordering::Relaxed), runs, "{name}");
+    }
+    assert_eq!(names(&notes.db), ["a", "b"]);
 }
 
 #[tokio::test]
@@ -220,7 +246,7 @@ async fn the_last_handle_may_be_dropped_by_a_job() {
     let release = hold_writer(&notes.db).await;
     let captured = notes.db.clone();
     let mut write = Box::pin(notes.db.write(move |conn| {
-        let _last = captured;
+        let _last = &captured; // dropped with the job, on the writer's thread
         insert(conn, "a", b"")
     }));
     assert!(is_pending(&mut write).await);

@@ -70,7 +70,7 @@ impl WriterHandle {
     where
         T: Send + 'static,
         E: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, JobError<E>> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, JobError<E>> + Send + 'static,
     {
         let (job, answer) = Queued::new(job);
         self.shared.queue.push(Box::new(job))?;
@@ -201,18 +201,31 @@ impl Running {
     }
 
     /// Runs `jobs`, and adds what waits to them. On an error none of them left anything behind.
+    ///
+    /// At first without savepoints: under one, SQLite copies each page aside before it changes it, which is a tenth of
+    /// the work of a small write. Where something has to be undone all of them run again, each in a savepoint.
     fn transact(&mut self, jobs: &mut Vec<Box<dyn Job>>) -> Result<(), WriteError> {
+        match self.attempt(jobs, Undo::Everything)? {
+            Fate::Stands => Ok(()),
+            Fate::Undone => self.attempt(jobs, Undo::OneJob).map(drop),
+        }
+    }
+
+    fn attempt(&mut self, jobs: &mut Vec<Box<dyn Job>>, undo: Undo) -> Result<Fate, WriteError> {
         let conn = connected(&mut self.conn, &self.path, &self.options)?;
-        let mut transaction = Transaction::begin(conn, &self.path)?;
+        let mut transaction = Transaction::begin(conn, &self.path, undo)?;
         let mut done = 0;
         while let Some(job) = jobs.get_mut(done) {
-            transaction.run(job.as_mut())?;
+            if let Fate::Undone = transaction.run(job.as_mut())? {
+                return Ok(Fate::Undone);
+            }
             done += 1;
-            if done < self.options.batch_max {
+            if done < self.options.batch_max && jobs.len() == done {
                 jobs.extend(self.shared.queue.pop());
             }
         }
-        transaction.commit(&self.shared.commits)
+        transaction.commit(&self.shared.commits)?;
+        Ok(Fate::Stands)
     }
 
     /// Commits once, so that there is a newest state to hold: with an empty WAL each reader asks the system for the size
@@ -231,7 +244,7 @@ impl Running {
 
     fn try_write(&mut self) -> Result<(), WriteError> {
         let conn = connected(&mut self.conn, &self.path, &self.options)?;
-        let mut transaction = Transaction::begin(conn, &self.path)?;
+        let mut transaction = Transaction::begin(conn, &self.path, Undo::Everything)?;
         transaction.touch()?;
         transaction.commit(&self.shared.commits)
     }
@@ -273,10 +286,28 @@ fn connected<'a>(
     Ok(conn.insert(opened))
 }
 
-/// One transaction with a savepoint for each job; rolled back when dropped before [`Transaction::commit`].
+/// What can be undone in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// All of it.
+    Everything,
+    /// A job by itself: each has a savepoint.
+    OneJob,
+}
+
+/// What becomes of a transaction.
+enum Fate {
+    /// It can go on, or is committed.
+    Stands,
+    /// A job left something to be undone, and there was no savepoint.
+    Undone,
+}
+
+/// One transaction; rolled back when dropped before [`Transaction::commit`].
 struct Transaction<'a> {
     conn: &'a Connection,
     path: &'a Path,
+    undo: Undo,
     /// Whether there is something to commit.
     changed: bool,
     /// Whether a savepoint is open and nothing was done since: a refused job leaves it to the next one.
@@ -285,28 +316,33 @@ struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// Takes the write lock at once, so that no job finds out in the middle that another process wrote.
-    fn begin(conn: &'a Connection, path: &'a Path) -> Result<Self, WriteError> {
-        let transaction = Self { conn, path, changed: false, savepoint: false };
+    fn begin(conn: &'a Connection, path: &'a Path, undo: Undo) -> Result<Self, WriteError> {
+        let transaction = Self { conn, path, undo, changed: false, savepoint: false };
         transaction.execute("BEGIN IMMEDIATE")?;
         Ok(transaction)
     }
 
     /// Runs a job and keeps or undoes its changes; an error means that the whole transaction is lost.
-    fn run(&mut self, job: &mut dyn Job) -> Result<(), WriteError> {
-        if !self.savepoint {
+    fn run(&mut self, job: &mut dyn Job) -> Result<Fate, WriteError> {
+        if self.undo == Undo::OneJob && !self.savepoint {
             self.execute("SAVEPOINT job")?;
         }
+        let changes = self.conn.total_changes();
         let ran = job.run(self.conn, self.path);
         if self.conn.is_autocommit() {
             return Err(lost(ran)); // SQLite rolls everything back by itself when the disk is full or fails
         }
-        match ran {
-            Ran::Keep => self.execute("RELEASE job")?,
-            Ran::Undo(_) => self.execute("ROLLBACK TO job")?,
-        }
-        self.savepoint = matches!(ran, Ran::Undo(_));
         self.changed |= matches!(ran, Ran::Keep);
-        Ok(())
+        match (self.undo, &ran) {
+            (Undo::Everything, Ran::Keep) => {}
+            // Most refusals come before anything is changed.
+            (Undo::Everything, Ran::Undo(None)) if self.conn.total_changes() == changes => {}
+            (Undo::Everything, Ran::Undo(_)) => return Ok(Fate::Undone),
+            (Undo::OneJob, Ran::Keep) => self.execute("RELEASE job")?,
+            (Undo::OneJob, Ran::Undo(_)) => self.execute("ROLLBACK TO job")?,
+        }
+        self.savepoint = self.undo == Undo::OneJob && matches!(ran, Ran::Undo(_));
+        Ok(Fate::Stands)
     }
 
     /// Changes nothing, but has SQLite write and sync a page.
