@@ -92,7 +92,6 @@ impl Checkpointer {
 
     /// Looks at the WAL after a commit on `conn` and does what is due.
     pub(super) fn after_commit(&mut self, conn: &Connection) {
-        self.readers.drop_anchor();
         if let Err(error) = self.look(conn) {
             tracing::warn!(%error, "the state of the write-ahead log is unknown");
         }

@@ -139,14 +139,14 @@ impl Writer {
             health: Mutex::new(Health::Ok),
             commits: AtomicU64::new(0),
         });
-        let mut running = self.running(Arc::clone(&shared), Arc::clone(&readers))?;
+        let mut running = self.running(Arc::clone(&shared), readers)?;
         if lock.is_some() {
             running.begin();
         }
         let (finished, done) = oneshot::channel();
         let run = move || {
             running.serve();
-            running.finish(&readers);
+            running.finish();
             warmth.close();
             drop(lock);
             let _ = finished.send(());
@@ -159,9 +159,10 @@ impl Writer {
     fn running(self, shared: Arc<Shared>, readers: Arc<Readers>) -> Result<Running, OpenError> {
         let page_bytes = self.conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0));
         let page_bytes = page_bytes.map_err(OpenError::sqlite(&self.path))?;
-        let checkpointer = Checkpointer::start(&self.path, &self.options, page_bytes.into(), readers)?;
+        let (anchored, page_bytes) = (Arc::clone(&readers), page_bytes.into());
+        let checkpointer = Checkpointer::start(&self.path, &self.options, page_bytes, anchored)?;
         let (conn, path, options) = (Some(self.conn), self.path, self.options);
-        Ok(Running { shared, conn, checkpointer: Some(checkpointer), path, options })
+        Ok(Running { shared, conn, checkpointer: Some(checkpointer), readers, path, options })
     }
 }
 
@@ -172,6 +173,7 @@ struct Running {
     conn: Option<Connection>,
     /// `None` once finished.
     checkpointer: Option<Checkpointer>,
+    readers: Arc<Readers>,
     path: PathBuf,
     options: Options,
 }
@@ -225,6 +227,7 @@ impl Running {
             }
         }
         transaction.commit(&self.shared.commits)?;
+        self.readers.drop_anchor(); // before any answer: who is answered reads at once
         Ok(Fate::Stands)
     }
 
@@ -246,7 +249,9 @@ impl Running {
         let conn = connected(&mut self.conn, &self.path, &self.options)?;
         let mut transaction = Transaction::begin(conn, &self.path, Undo::Everything)?;
         transaction.touch()?;
-        transaction.commit(&self.shared.commits)
+        transaction.commit(&self.shared.commits)?;
+        self.readers.drop_anchor();
+        Ok(())
     }
 
     fn settle(&mut self, outcome: &Result<(), WriteError>) {
@@ -257,11 +262,11 @@ impl Running {
         }
     }
 
-    fn finish(&mut self, readers: &Readers) {
+    fn finish(&mut self) {
         if let Some(checkpointer) = self.checkpointer.take() {
             checkpointer.stop();
         }
-        readers.close();
+        self.readers.close();
         // The last connection to close copies the WAL into the file and removes it. Asking for that here would make a
         // server wait for a short command's copy.
         drop(self.conn.take());
