@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, StatementStatus, params};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -539,6 +539,19 @@ fn a_failed_migration_leaves_the_layout_before_it() {
     let opened = Database::open(&path, &broken, Options::default());
     assert!(matches!(opened, Err(OpenError::Migration { name: "dangling", .. })));
     drop(Database::open(&path, NOTES, Options::default()).unwrap());
+}
+
+#[tokio::test]
+async fn a_statement_is_compiled_once_whatever_limit_is_bound() {
+    let notes = Notes::open(Options::default());
+    let compiled_again = |conn: &Connection| {
+        let mut statement = conn.prepare("SELECT name FROM note WHERE name > ?1 ORDER BY name LIMIT ?2")?;
+        for limit in 1..5 {
+            assert!(!statement.exists(params!["a", limit])?);
+        }
+        Ok(statement.get_status(StatementStatus::RePrepare))
+    };
+    assert_eq!(notes.db.read(compiled_again).unwrap(), 0);
 }
 
 #[tokio::test]
