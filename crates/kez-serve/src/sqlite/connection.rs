@@ -15,8 +15,9 @@ use super::error::OpenError;
 /// How long a batch waits for another process's transaction: a short command holds the file for milliseconds.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
 
-/// Statements kept compiled per connection; an engine has some dozens.
-const STATEMENTS_MAX: usize = 64;
+/// Statements kept compiled per connection, some KiB each, and only those that it ran: more than the largest engine has,
+/// so that none is compiled again because rare ones came between.
+const STATEMENTS_MAX: usize = 192;
 
 /// The absolute path of the file, symbolic links followed, so that one file has one lock.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
