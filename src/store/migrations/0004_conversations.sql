@@ -3,7 +3,7 @@
 CREATE TABLE conversations (
     id             INTEGER PRIMARY KEY,
     cid            BLOB    NOT NULL UNIQUE CHECK (length(cid) = 16),
-    kind           INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),        -- 0 direct, 1 group, 2 self
+    kind           INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),     -- 0 direct, 1 group, 2 self
     generation     INTEGER NOT NULL,                   -- 1 for the first of a pair, then counting; 1 for a group
     epoch          INTEGER NOT NULL CHECK (epoch > 0), -- the head: frames are accepted in this epoch only
     seq            INTEGER NOT NULL CHECK (seq > 0),   -- the head: number of the last frame
@@ -73,10 +73,11 @@ CREATE TABLE welcome_recipients (
 ) STRICT, WITHOUT ROWID;
 
 -- What each account has to read: pointers in one order, numbered 1, 2, … per account (accounts.inbox_head).
+-- BETWEEN, because SQLite makes a tree of three values in an IN anew for each row that is checked.
 CREATE TABLE inbox (
     account INTEGER NOT NULL,                          -- accounts.id
     n       INTEGER NOT NULL,
-    kind    INTEGER NOT NULL CHECK (kind IN (0, 1, 2)), -- 0 frame, 1 welcome, 2 device
+    kind    INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2), -- 0 frame, 1 welcome, 2 device
     subject INTEGER NOT NULL,                          -- frames.id, welcomes.id or devices.id, by kind
     change  INTEGER,                                   -- of devices: 0 enrolled, 1 renewed, 2 revoked
     at      INTEGER,                                   -- of devices: when, Unix milliseconds

@@ -76,25 +76,33 @@ pub(super) fn put_all(db: &Connection, account: AccountId, subjects: &[Subject])
 }
 
 /// Adds frames to the inbox of every member of a conversation, in this order; not none.
+///
+/// First read, then written row by row: one UPDATE of all members that returns them costs half as much again, because
+/// SQLite keeps the rows aside twice.
 pub(super) fn put_frames(db: &Connection, conversation: i64, frames: &[i64]) -> rusqlite::Result<Vec<Woken>> {
     let count = i64::try_from(frames.len()).unwrap_or(i64::MAX);
     let woken: Vec<_> = db
         .prepare_cached(
-            "UPDATE accounts SET inbox_head = inbox_head + ?2
-             WHERE id IN (SELECT account FROM members WHERE conversation = ?1 AND until IS NULL)
-             RETURNING id, primary_key, inbox_head",
+            "SELECT a.id, a.primary_key, a.inbox_head FROM members m JOIN accounts a ON a.id = m.account
+             WHERE m.conversation = ?1 AND m.until IS NULL",
         )?
-        .query_map([conversation, count], |row| {
+        .query_map([conversation], |row| {
             Ok(Woken {
                 account: AccountId(row.get(0)?),
                 primary: PublicKey::from_bytes(row.get(1)?),
-                head: row.get::<_, i64>(2)?.cast_unsigned(),
+                head: read_u64(row, 2)?.saturating_add(count.unsigned_abs()),
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let subjects: Vec<_> = frames.iter().map(|frame| Subject::Frame(*frame)).collect();
+    let mut head = db.prepare_cached("UPDATE accounts SET inbox_head = ?2 WHERE id = ?1")?;
+    let mut pointer =
+        db.prepare_cached("INSERT INTO inbox (account, n, kind, subject) VALUES (?1, ?2, 0, ?3)")?;
     for one in &woken {
-        insert(db, one.account, one.head.cast_signed() - count, &subjects)?;
+        let last = one.head.cast_signed();
+        head.execute([one.account.0, last])?;
+        for (frame, n) in frames.iter().zip(last - count + 1..) {
+            pointer.execute([one.account.0, n, *frame])?;
+        }
     }
     Ok(woken)
 }
