@@ -1,8 +1,10 @@
 //! What every request handler shares.
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kez_core::{PublicKey, ServerName};
@@ -12,6 +14,7 @@ use kez_serve::openapi::Documents;
 use kez_serve::rate::{Quota, RateLimit, RetryAfter};
 use kez_serve::storage::StoreHealth;
 use kez_sig_server::Chains;
+use tokio::runtime::Handle;
 
 use crate::base_url::BaseUrl;
 use crate::blobs::depot::Depot;
@@ -183,13 +186,62 @@ impl App {
 /// Does `work` to its end, also when who asked for it hangs up meanwhile and its answer is dropped.
 ///
 /// For a write and what has to follow it in memory: a revocation that is durable and of which the caches never hear
-/// would be none.
+/// would be none. Only what is dropped becomes a task of its own: one for each call would wake a second thread.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_cancelled) => std::future::pending().await, // the runtime ends: nobody waits any more
-        },
+    ToTheEnd(Some(Box::pin(work))).await
+}
+
+/// `None` once it is done or has panicked.
+struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(mut work) = self.0.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.0 = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process ends: nobody waits any more.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn(work));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_dropped_is_done_to_its_end() {
+        let (go, gone) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let mut asked = Box::pin(to_the_end(async move {
+            gone.await.expect("the test goes on");
+            done.send(()).expect("the test waits");
+        }));
+        assert!(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending())).await);
+        drop(asked);
+        go.send(()).expect("the work goes on");
+        is_done.await.expect("the work came to its end");
+    }
+
+    #[tokio::test]
+    async fn what_is_done_is_not_done_again() {
+        assert_eq!(to_the_end(async { 7 }).await, 7);
     }
 }
