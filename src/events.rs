@@ -119,6 +119,8 @@ pub(crate) struct EventStream {
     /// The number of the last event that was sent.
     cursor: u64,
     state: State,
+    /// Nothing was put in since the last look, as far as is known: hints that come meanwhile are kept.
+    is_at_head: bool,
     /// When a comment is due.
     quiet_until: Instant,
     ends_at: Instant,
@@ -154,6 +156,7 @@ impl EventStream {
             hints,
             cursor,
             state: State::New,
+            is_at_head: false,
             quiet_until: now + limits.keep_alive,
             ends_at: now + limits.lifetime,
             _place: place,
@@ -175,15 +178,18 @@ impl EventStream {
             if self.state == State::Over || Instant::now() >= self.ends_at {
                 return None;
             }
-            match self.there_is().await {
-                Ok(Some(piece)) => return Some(piece),
-                Ok(None) => {}
-                Err(End::NotActive) => return None,
-                Err(End::Store(error)) => {
-                    tracing::warn!(error = %error, "a stream of events ends: the store does not answer");
-                    return None;
+            if !self.is_at_head {
+                match self.there_is().await {
+                    Ok(Some(piece)) => return Some(piece),
+                    Ok(None) => {}
+                    Err(End::NotActive) => return None,
+                    Err(End::Store(error)) => {
+                        tracing::warn!(error = %error, "a stream of events ends: the store does not answer");
+                        return None;
+                    }
                 }
             }
+            self.is_at_head = false; // whatever ends the wait is a reason to look
             tokio::select! {
                 hint = self.hints.changed() => hint.ok()?, // closed: the server stops
                 () = sleep_until(self.quiet_until.min(self.ends_at)) => {
@@ -206,7 +212,11 @@ impl EventStream {
             return Ok(None);
         }
         match self.app.store.events(self.account, self.cursor, PAGE).await.map_err(End::Store)? {
-            Ok(page) => Ok(self.text(page.events)),
+            Ok(page) => {
+                let text = self.text(page.events);
+                self.is_at_head = self.cursor == page.head;
+                Ok(text)
+            }
             Err(CursorRefusal::Gone { oldest }) => {
                 self.state = State::Over;
                 Ok(Some(format!("event: gone\ndata: {{\"oldest\":{oldest}}}\n\n").into()))
