@@ -7,7 +7,14 @@ mod growth;
 mod set_up;
 mod side;
 
-use std::{path::PathBuf, thread};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
 
 use clap::Args;
 
@@ -79,6 +86,13 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     Ok(options.plan.end(&report))
 }
 
+/// What a flood of frames found.
+struct Flood {
+    sample: Sample,
+    /// What the server's threads ran for each frame, in microseconds.
+    cpu_us: f64,
+}
+
 /// A server with people on it.
 struct Stage {
     server: Server,
@@ -120,23 +134,33 @@ impl Options {
     fn frames(&self, product: &Program, report: &mut Report) -> Result<(f64, f64), Error> {
         let measure = |program: &Program| {
             let stage = self.stage(program)?;
-            let sample = self.flood(&stage)?;
+            let flood = self.flood(&stage)?;
             stage.clear()?;
-            Ok(sample)
+            Ok(flood)
         };
-        let mut pairs = Vec::new();
+        let (mut pairs, mut cpu) = (Vec::new(), Vec::new());
         for round in 0..self.plan.rounds {
-            pairs.push(in_turns(round, || measure(product), || measure(&Program::MessageFloor))?);
+            let (one, other) = in_turns(round, || measure(product), || measure(&Program::MessageFloor))?;
+            pairs.push((one.sample, other.sample));
+            cpu.push((one.cpu_us, other.cpu_us));
         }
         report.compare("frames of 1 KiB / floor", &pairs, Some(goals::FRAMES), None);
+        report.ratio("the server's own time for a frame / floor", "us", &cpu, None);
         let rates = both(&pairs, |sample| sample.per_s);
         Ok((median(rates.iter().map(|pair| pair.0)), median(rates.iter().map(|pair| pair.1))))
     }
 
-    fn flood(&self, stage: &Stage) -> Result<Sample, Error> {
-        let talk = stage.talk();
-        let make = Requests::Made(Box::new(move |client, index, request| talk.send(client, index, request)));
-        self.plan.measure(&stage.server, self.clients, make, WARM_UP, 201)
+    fn flood(&self, stage: &Stage) -> Result<Flood, Error> {
+        let (talk, sent) = (stage.talk(), Arc::new(AtomicU32::new(0)));
+        let count = Arc::clone(&sent);
+        let make = Requests::Made(Box::new(move |client, index, request| {
+            count.fetch_add(1, Ordering::Relaxed);
+            talk.send(client, index, request);
+        }));
+        let before = stage.server.cpu_us()?;
+        let sample = self.plan.measure(&stage.server, self.clients, make, WARM_UP, 201)?;
+        let cpu_us = (stage.server.cpu_us()? - before) / f64::from(sent.load(Ordering::Relaxed));
+        Ok(Flood { sample, cpu_us })
     }
 
     /// From the request to the event, at a rate for each side.
@@ -193,7 +217,7 @@ impl Options {
         for client in 0..self.clients {
             for stream in 0..2 * STREAMS_EACH {
                 let who = usize::from(stream >= STREAMS_EACH);
-                let open = delivery::open(&talk, stage.server.addr, client, who).await;
+                let open = delivery::open(&talk, stage.server.addr, client, who, 0).await;
                 streams.push(open.map_err(Error::io("open a stream of events"))?);
             }
         }
@@ -214,7 +238,8 @@ impl Options {
         let (small, large) = (grown(1)?, grown(10)?);
         let (mut rates, mut delays, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..self.plan.rounds {
-            rates.push(in_turns(round, || self.flood(&large), || self.flood(&small))?);
+            let (one, other) = in_turns(round, || self.flood(&large), || self.flood(&small))?;
+            rates.push((one.sample, other.sample));
             let quiet = |stage| self.delays(stage, QUIET_PER_S);
             delays.push(in_turns(round, || quiet(&large), || quiet(&small))?);
             memory.push((large.server.resident_mib()?, small.server.resident_mib()?));

@@ -82,6 +82,20 @@ impl Server {
         Ok(bytes / 1024.0 / 1024.0)
     }
 
+    /// The time that its threads have run on a core, in microseconds; counted in hundredths of a second.
+    pub(crate) fn cpu_us(&self) -> Result<f64, Error> {
+        let what = "read the state of a server";
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let text = text.map_err(Error::io(what))?;
+        // proc_pid_stat(5): behind the name, in parentheses, `utime` and `stime` are the 12th and 13th.
+        let numbers = text.rsplit_once(')').map_or("", |(_, numbers)| numbers).split_whitespace();
+        let ticks: Vec<f64> = numbers.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+        match ticks[..] {
+            [user, system] => Ok((user + system) * 10_000.0),
+            _ => Err(Error::io(what)(io::ErrorKind::InvalidData)),
+        }
+    }
+
     /// The first number of a line of `/proc/<pid>/<file>`.
     fn proc_number(&self, file: &str, line: &str) -> Result<f64, Error> {
         let what = "read the state of a server";

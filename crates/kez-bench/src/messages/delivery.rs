@@ -26,6 +26,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What stands before a message id in an event.
 const MID: &[u8] = b"\"mid\":\"";
 
+/// What stands before the number of the last event in a page of an inbox.
+const HEAD: &[u8] = b"\"head\":";
+
 /// One measurement.
 pub(crate) struct Delivery {
     /// Connections that send, and as many that listen.
@@ -109,7 +112,8 @@ async fn send(
 
 /// Notes when which frame of the measurement came.
 async fn listen(talk: Talk, addr: SocketAddr, client: u32, until: Instant) -> io::Result<Found> {
-    let mut stream = open(&talk, addr, client, 1).await?;
+    let after = end_of_inbox(&talk, addr, client).await?;
+    let mut stream = open(&talk, addr, client, 1, after).await?;
     let (mut buffer, mut heard) = (Vec::with_capacity(64 * 1024), Vec::new());
     while let Ok(read) = timeout_at(until.into(), stream.read_buf(&mut buffer)).await {
         if read? == 0 {
@@ -133,11 +137,36 @@ async fn listen(talk: Talk, addr: SocketAddr, client: u32, until: Instant) -> io
     Ok(Found::Heard(heard))
 }
 
-/// Opens a stream of events, of which the head has come.
-pub(crate) async fn open(talk: &Talk, addr: SocketAddr, client: u32, who: usize) -> io::Result<TcpStream> {
+/// The number of the last event of who listens: what was sent before is not to be read now.
+async fn end_of_inbox(talk: &Talk, addr: SocketAddr, client: u32) -> io::Result<u64> {
+    let mut request = Vec::new();
+    if !talk.end_of_inbox(client, 1, &mut request) {
+        return Ok(0);
+    }
+    let mut stream = connect(addr).await?;
+    stream.write_all(&request).await?;
+    let mut answer = vec![0; 16 * 1024];
+    let status = read_answer(&mut stream, &mut answer).await?;
+    let number = |at: usize| {
+        let digits = &answer[at + HEAD.len()..];
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+        str::from_utf8(&digits[..end]).ok()?.parse().ok()
+    };
+    let head = find(&answer, HEAD).and_then(number).filter(|_| status == 200);
+    head.ok_or_else(|| io::Error::other(format!("{status} and no end of the inbox")))
+}
+
+/// Opens a stream of the events after a number, of which the head has come.
+pub(crate) async fn open(
+    talk: &Talk,
+    addr: SocketAddr,
+    client: u32,
+    who: usize,
+    after: u64,
+) -> io::Result<TcpStream> {
     let mut stream = connect(addr).await?;
     let mut request = Vec::new();
-    talk.listen(client, who, &mut request);
+    talk.listen(client, who, after, &mut request);
     stream.write_all(&request).await?;
     let mut head = Vec::new();
     while find(&head, b"\r\n\r\n").is_none() {

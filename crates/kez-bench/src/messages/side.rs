@@ -80,15 +80,25 @@ impl Talk {
         }
     }
 
-    /// Writes the request for the events of a client's pair: of who sends (0) or who listens (1).
-    pub(crate) fn listen(&self, client: u32, who: usize, request: &mut Vec<u8>) {
+    /// Writes the request for the end of an inbox, where a stream is to begin: of who sends (0) or who listens (1). The
+    /// floor has no such thing, its streams begin at the end.
+    pub(crate) fn end_of_inbox(&self, client: u32, who: usize, request: &mut Vec<u8>) -> bool {
+        let Side::Product(pairs) = &self.side else { return false };
+        let path = "/v1/inbox?after=0&limit=1";
+        signed(request, &pairs[client as usize].signers[who], "GET", path, &self.host, None);
+        true
+    }
+
+    /// Writes the request for the events of a client's pair after a number: of who sends (0) or who listens (1).
+    pub(crate) fn listen(&self, client: u32, who: usize, after: u64, request: &mut Vec<u8>) {
         match &self.side {
             Side::Floor => {
                 head(request, "GET", &format!("/events/{}", 2 * client as usize + who), &self.host);
                 request.extend_from_slice(b"\r\n");
             }
             Side::Product(pairs) => {
-                signed(request, &pairs[client as usize].signers[who], "GET", "/v1/events", &self.host, None);
+                let path = format!("/v1/events?after={after}");
+                signed(request, &pairs[client as usize].signers[who], "GET", &path, &self.host, None);
             }
         }
     }
@@ -112,18 +122,18 @@ pub(super) fn signed(
     request: &mut Vec<u8>,
     signer: &Signer,
     method: &str,
-    path: &str,
+    target: &str,
     host: &str,
     json: Option<&[u8]>,
 ) {
     let digest = json.map(content_digest);
-    let parts =
-        RequestParts { method, authority: host, path, query: None, content_digest: digest.as_deref() };
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let parts = RequestParts { method, authority: host, path, query, content_digest: digest.as_deref() };
     let now = people::now().unix_seconds();
     let nonce = u128::from(NONCES.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
     // invariant: method, host and path are ours and plain ASCII.
     let headers = sign(signer, &parts, now, LIFETIME_S_MAX, &Nonce::from_random(nonce)).expect("plain parts");
-    head(request, method, path, host);
+    head(request, method, target, host);
     for (name, value) in [
         ("Signature-Input", Some(headers.signature_input)),
         ("Signature", Some(headers.signature)),
