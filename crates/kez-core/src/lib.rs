@@ -35,6 +35,7 @@ mod record;
 mod registration;
 mod session;
 pub mod sigchain;
+mod text;
 mod time;
 #[cfg(test)]
 mod vectors;

@@ -8,13 +8,13 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 use hkdf::Hkdf;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use crate::ids::DeviceId;
 use crate::key::PublicKey;
+use crate::text::serde_as_text;
 
 /// The longest session token, in characters. Ours: a sealed account, device, key and expiry fit, and so does the header.
 pub const SESSION_TOKEN_CHARS_MAX: usize = 256;
@@ -191,23 +191,6 @@ impl fmt::Debug for ExchangeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ExchangeKey({self})")
     }
-}
-
-/// Text in, text out.
-macro_rules! serde_as_text {
-    ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    };
 }
 
 serde_as_text!(SessionToken);

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::text::serde_as_text;
 
 /// A point in time: RFC 3339 in UTC with an upper-case `T` and `Z`, whole seconds with an optional fraction of
 /// one to nine digits, years 0001 to 9999.
@@ -168,17 +169,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+serde_as_text!(Timestamp);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use crate::claim::subject;
@@ -13,6 +12,7 @@ use crate::identifier::{Identifier, PrimaryKey};
 use crate::ids::DeviceId;
 use crate::json::{INTEGER_MAX, Malformed, Object, Value};
 use crate::key::decode_hex;
+use crate::text::serde_as_text;
 
 /// How the hash of an event is written: this and 64 lower-case hex digits.
 const HASH_PREFIX: &str = "sha256:";
@@ -271,17 +271,7 @@ impl fmt::Debug for EventHash {
     }
 }
 
-impl Serialize for EventHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+serde_as_text!(EventHash);
 
 impl fmt::Display for Sha256Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
