@@ -21,9 +21,6 @@ pub(crate) const GROUP_INFO_BYTES_MAX: usize = 256 * 1024;
 /// The most devices that the Welcomes of a bundle may be for: the most leaves of a group.
 pub(crate) const RECIPIENTS_MAX: usize = 256;
 
-/// The most frames in one request. Ours: a queue of a device that was offline empties in a few calls.
-pub(crate) const FRAMES_MAX: usize = 16;
-
 /// Why bytes are not a frame for the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use kez_core::{ConversationId, MessageId};
+use kez_core::{ConversationId, FRAMES_BODY_BYTES_MAX, FRAMES_MAX, MessageId};
 use kez_serve::problem::Problem;
 use kez_serve::reply::{Json, Stored};
 
@@ -16,12 +16,9 @@ use super::lookup::Param;
 use super::schema::ProblemBody;
 use crate::app::{App, to_the_end};
 use crate::caller::{Caller, Signed, SignedJson};
-use crate::conversations::{FRAMES_MAX, FrameFault, check_frame};
+use crate::conversations::{FrameFault, check_frame};
 use crate::error::ApiError;
 use crate::store::{AcceptedFrame, PageLimits, Placed};
-
-/// The longest body, in bytes: one frame of 64 KiB, or as much in several as a bundle may have.
-const BODY_BYTES_MAX: usize = 704 * 1024;
 
 /// The most bytes of frames in a page, but for its first one: what an answer holds in memory.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -53,7 +50,7 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) async fn append_frames(
     State(app): State<Arc<App>>,
     cid: Param,
-    signed: SignedJson<BODY_BYTES_MAX>,
+    signed: SignedJson<FRAMES_BODY_BYTES_MAX>,
 ) -> Result<Stored<AppendedBody>, ApiError> {
     let cid = conversation(cid)?;
     match frames(signed.parse()?)? {

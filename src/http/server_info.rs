@@ -58,6 +58,10 @@ struct LimitsInfo {
     devices_max: u32,
     /// The longest life of a device.
     device_seconds_max: i64,
+    /// The most frames in one request.
+    frames_max: usize,
+    /// The longest body of a request with frames.
+    frames_bytes_max: usize,
     /// The longest life of a signature of a call.
     signature_seconds_max: i64,
     /// The longest life of a session.
@@ -84,6 +88,8 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
             device_bytes_max: super::devices::BODY_BYTES_MAX,
             devices_max: ACTIVE_DEVICES_MAX,
             device_seconds_max: kez_core::DEVICE_SECONDS_MAX,
+            frames_max: kez_core::FRAMES_MAX,
+            frames_bytes_max: kez_core::FRAMES_BODY_BYTES_MAX,
             signature_seconds_max: kez_core::http_signature::LIFETIME_S_MAX,
             session_seconds_max: SESSION_SECONDS_MAX,
             clock_skew_max_s: SKEW_MAX_S,

@@ -8,6 +8,13 @@ use crate::key::PublicKey;
 /// The most people in one conversation. Each commit's cost grows with the people, and a client draws all of them.
 pub const MEMBERS_MAX: usize = 64;
 
+/// The most frames in one request. Ours: what a device said while it was offline goes out in a few calls.
+pub const FRAMES_MAX: usize = 16;
+
+/// The longest body of a request with frames, in bytes: one frame of 64 KiB, or as much in several as a bundle may have,
+/// in base64url with what stands around it.
+pub const FRAMES_BODY_BYTES_MAX: usize = 704 * 1024;
+
 /// What kind of message a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -49,7 +49,9 @@ pub use device::{
 };
 pub use encoding::Artifact;
 pub use envelope::{Document, DocumentKey, Envelope, EnvelopeError, Tag, Verified};
-pub use frame::{BadMembers, FrameKind, MEMBERS_MAX, Members, authenticated_data};
+pub use frame::{
+    BadMembers, FRAMES_BODY_BYTES_MAX, FRAMES_MAX, FrameKind, MEMBERS_MAX, Members, authenticated_data,
+};
 pub use handle::{
     BadFqhn, BadHandle, BadServerName, Fqhn, HANDLE_BYTES_MAX, HANDLE_BYTES_MIN, Handle, ServerName, Skeleton,
 };
