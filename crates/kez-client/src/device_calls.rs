@@ -13,7 +13,7 @@ pub use conversations::{
     Bundle, Committed, Conversation, ConversationPages, ConversationSummary, Created, Welcome, WelcomeTo,
 };
 pub use devices::{DeviceList, EnrolledDevice, ListedDevice, RevokedDevice};
-pub use frames::{Frame, FramePage, FramePages, OutgoingFrame, Sent};
+pub use frames::{Frame, FramePage, FramePages, OutgoingFrame, Sent, SentFrames};
 pub use inbox::{DeviceChange, Happening, InboxEvent, InboxPage, InboxPages};
 pub use key_packages::{Claimed, ClaimedKeyPackage, KeyPackageCounts};
 pub use stream::{InboxStream, StreamItem};

@@ -142,6 +142,12 @@ pub enum Contradiction {
     /// The answer is about another conversation than the one asked for.
     #[error("it answers for another conversation")]
     OtherConversation,
+    /// The conversation has other members than those that were sent.
+    #[error("it answers for other members")]
+    OtherMembers,
+    /// The answer names another epoch than the one that the commit begins, or no place in the conversation.
+    #[error("it answers for another epoch")]
+    OtherEpoch,
     /// The verdicts are about other messages than those that were sent.
     #[error("it answers for other messages")]
     OtherMessage,

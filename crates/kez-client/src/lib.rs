@@ -62,7 +62,7 @@ pub use device_calls::{
     Bundle, Claimed, ClaimedKeyPackage, Committed, Conversation, ConversationPages, ConversationSummary,
     Created, DeviceChange, DeviceList, EnrolledDevice, Frame, FramePage, FramePages, Happening, InboxEvent,
     InboxPage, InboxPages, InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame, PAGE_ITEMS_MAX,
-    RevokedDevice, Sent, StreamItem, Welcome, WelcomeTo,
+    RevokedDevice, Sent, SentFrames, StreamItem, Welcome, WelcomeTo,
 };
 pub use device_client::{DeviceClient, DeviceKeys};
 pub use domain::points_to;

@@ -117,6 +117,9 @@ pub struct Committed {
     pub seq: u64,
     /// When the server accepted it.
     pub at: Timestamp,
+    /// The very same commit had been accepted before: an earlier answer was lost.
+    #[serde(skip)]
+    pub already: bool,
 }
 
 /// The conversations of the account, page by page.
@@ -152,8 +155,14 @@ impl DeviceClient {
         let request = self.request(Method::POST, &["conversations"]).json(&Creation { cid, kind, bundle });
         let answer = self.call(&request).await?;
         let mut created: Created = answer.json()?;
-        if created.cid != cid {
+        if created.cid != cid || created.kind != kind {
             return Err(answer.contradiction(Contradiction::OtherConversation).into());
+        }
+        if created.members != bundle.members_after {
+            return Err(answer.contradiction(Contradiction::OtherMembers).into());
+        }
+        if !bundle.is_placed(created.epoch, created.seq) {
+            return Err(answer.contradiction(Contradiction::OtherEpoch).into());
         }
         created.already = !is_new(&answer);
         Ok(created)
@@ -178,7 +187,20 @@ impl DeviceClient {
     /// Changes a conversation's group.
     pub async fn commit(&self, cid: ConversationId, bundle: &Bundle) -> Result<Committed, CallError> {
         let path = ["conversations", &cid.to_string(), "commit"];
-        Ok(self.call(&self.request(Method::POST, &path).json(bundle)).await?.json()?)
+        let answer = self.call(&self.request(Method::POST, &path).json(bundle)).await?;
+        let mut committed: Committed = answer.json()?;
+        if !bundle.is_placed(committed.epoch, committed.seq) {
+            return Err(answer.contradiction(Contradiction::OtherEpoch).into());
+        }
+        committed.already = !is_new(&answer);
+        Ok(committed)
+    }
+}
+
+impl Bundle {
+    /// Whether the commit, once accepted, can have begun this epoch, under this number of the conversation.
+    fn is_placed(&self, epoch: u64, seq: u64) -> bool {
+        self.epoch.checked_add(1) == Some(epoch) && seq > 0
     }
 }
 

@@ -35,10 +35,24 @@ async fn several_frames_go_in_one_call_and_each_has_its_verdict() {
     bob.join().await;
     let mut frames = ["one", "two", "three"].map(|text| alice.frame(text));
     frames[1].frame = b"no MLS message".to_vec();
-    let verdicts = alice.client.send_all(CID, &frames).await.expect("verdicts");
+    let kez_client::SentFrames { verdicts, .. } = alice.client.send_all(CID, &frames).await;
     assert_eq!(verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(verdicts[1].as_ref().err().and_then(CallError::code), Some("bad_frame"));
     assert_eq!(bob.read(1).await, ["one", "three"]);
+}
+
+#[tokio::test]
+async fn many_large_frames_go_in_several_calls() {
+    let (town, mut alice, mut bob) = Town::pair().await;
+    bob.join().await;
+    let text = |number: usize| format!("{number:02} {}", "x".repeat(60_000));
+    let frames: Vec<_> = (0..18).map(|number| alice.frame(&text(number))).collect();
+    let sent = alice.client.send_all(CID, &frames).await;
+    assert!(sent.stopped.is_none(), "{:?}", sent.stopped);
+    let numbers: Vec<_> = sent.verdicts.iter().map(|verdict| verdict.as_ref().expect("taken").seq).collect();
+    assert_eq!(numbers, (2..20).collect::<Vec<_>>());
+    assert_eq!(town.link.requests(&format!("POST /v1/conversations/{CID}/frames ")), 3);
+    assert_eq!(bob.read(1).await, (0..18).map(text).collect::<Vec<_>>());
 }
 
 #[tokio::test]

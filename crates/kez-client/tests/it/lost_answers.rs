@@ -24,7 +24,7 @@ async fn a_commit_is_not_lost_to_itself() {
     town.link.lose_answers(1);
     let first = alice.client.commit(CID, &made).await.expect("an answer at last");
     alice.mls.merge(CID);
-    assert_eq!((first.epoch, first.seq), (2, 2));
+    assert_eq!((first.epoch, first.seq, first.already), (2, 2, true));
     alice.say("further on").await;
     assert_eq!(alice.client.commit(CID, &made).await.expect("the first answer"), first);
     assert_eq!(bob.read(1).await, ["further on"]);

@@ -56,12 +56,93 @@ async fn verdicts_belong_to_the_frames_that_were_sent() {
         answer(200, &format!(r#"{{"results":[{taken},{stale}]}}"#))
     };
     let scene = Scene::plain(vec![results(mid), results(MessageId::from_bytes([8; 16]))]).await;
-    let verdicts = scene.client.send_all(CID, &[frame(), frame()]).await.unwrap();
+    let sent = scene.client.send_all(CID, &[frame(), frame()]).await;
+    assert!(sent.stopped.is_none(), "there was nothing left to stop");
     assert!(
-        matches!(&verdicts[..], [Ok(sent), Err(CallError::StaleEpoch { epoch: 2, .. })] if sent.seq == 4)
+        matches!(&sent.verdicts[..], [Ok(sent), Err(CallError::StaleEpoch { epoch: 2, .. })] if sent.seq == 4)
     );
-    let fault = scene.client.send_all(CID, &[frame(), frame()]).await.unwrap_err();
-    assert!(matches!(fault, CallError::Client(ClientError::Contradiction { .. })));
+    let sent = scene.client.send_all(CID, &[frame(), frame()]).await;
+    assert!(sent.verdicts.is_empty());
+    expect_contradiction(&sent.stopped.unwrap(), Contradiction::OtherMessage);
+}
+
+/// What a server says to a request with these many frames, all under one id.
+fn verdicts(count: usize, last: &str) -> String {
+    let (mid, taken) = (frame().mid, r#""status":201,"seq":4,"at":"2026-05-25T03:00:00.125Z""#);
+    let each = (1..=count).map(|number| if number == count { last } else { taken });
+    let each: Vec<_> = each.map(|verdict| format!(r#"{{"mid":"{mid}",{verdict}}}"#)).collect();
+    answer(200, &format!(r#"{{"results":[{}]}}"#, each.join(",")))
+}
+
+#[tokio::test]
+async fn many_frames_go_in_order_until_one_says_that_the_rest_is_pointless() {
+    let taken = r#""status":201,"seq":4,"at":"2026-05-25T03:00:00.125Z""#;
+    let bad = r#""status":400,"code":"bad_frame""#;
+    let stale = r#""status":409,"code":"stale_epoch","epoch":2,"seq":4"#;
+    let frames = vec![frame(); 40];
+    let scene = Scene::plain(vec![verdicts(16, bad), verdicts(16, taken), verdicts(8, taken)]).await;
+    let sent = scene.client.send_all(CID, &frames).await;
+    assert!(sent.stopped.is_none(), "{sent:?}");
+    assert_eq!(sent.verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 39);
+    assert_eq!(sent.verdicts[15].as_ref().err().and_then(CallError::code), Some("bad_frame"));
+
+    let scene = Scene::plain(vec![verdicts(16, taken), verdicts(16, stale)]).await;
+    let sent = scene.client.send_all(CID, &frames).await;
+    assert_eq!((sent.verdicts.len(), scene.targets().len()), (32, 3));
+    assert!(matches!(sent.stopped, Some(CallError::StaleEpoch { epoch: 2, seq: 4 })), "{sent:?}");
+
+    let scene = Scene::plain(vec![verdicts(16, taken), refusal(403, "not_a_member")]).await;
+    let sent = scene.client.send_all(CID, &frames).await;
+    assert_eq!((sent.verdicts.len(), scene.targets().len()), (16, 3));
+    assert!(matches!(sent.stopped, Some(CallError::NotAMember)), "{sent:?}");
+
+    let scene = Scene::plain(vec![]).await;
+    let sent = scene.client.send_all(CID, &[]).await;
+    assert!(sent.verdicts.is_empty() && sent.stopped.is_none() && scene.targets().is_empty());
+}
+
+#[tokio::test]
+async fn a_commit_is_confirmed_as_itself() {
+    let committed =
+        |status, epoch, seq| answer(status, &format!(r#"{{"epoch":{epoch},"seq":{seq},"at":"{NOW}"}}"#));
+    let answers =
+        vec![committed(201, 1, 3), committed(200, 1, 3), committed(201, 2, 3), committed(201, 1, 0)];
+    let scene = Scene::plain(answers).await;
+    for already in [false, true] {
+        assert_eq!(scene.client.commit(CID, &bundle()).await.unwrap().already, already);
+    }
+    for _ in 0..2 {
+        let fault = scene.client.commit(CID, &bundle()).await.unwrap_err();
+        expect_contradiction(&fault, Contradiction::OtherEpoch);
+    }
+}
+
+#[tokio::test]
+async fn a_creation_is_confirmed_as_itself() {
+    let (own, other) = (keys().primary, keys().auth.public_key());
+    let created = |kind: &str, member: PublicKey, epoch: u64, seq: u64| {
+        let members = format!(r#""members":["{member}"],"generation":1"#);
+        let place = format!(r#""epoch":{epoch},"seq":{seq},"at":"{NOW}""#);
+        answer(201, &format!(r#"{{"cid":"{CID}","kind":"{kind}",{members},{place}}}"#))
+    };
+    let answers = vec![
+        created("group", own, 1, 1),
+        created("direct", own, 1, 1),
+        created("group", other, 1, 1),
+        created("group", own, 0, 1),
+        created("group", own, 1, 0),
+    ];
+    let scene = Scene::plain(answers).await;
+    let create = async || scene.client.create_conversation(CID, ConversationKind::Group, &bundle()).await;
+    assert!(!create().await.unwrap().already);
+    for what in [
+        Contradiction::OtherConversation,
+        Contradiction::OtherMembers,
+        Contradiction::OtherEpoch,
+        Contradiction::OtherEpoch,
+    ] {
+        expect_contradiction(&create().await.unwrap_err(), what);
+    }
 }
 
 #[tokio::test]
