@@ -2,6 +2,7 @@
 //! the tests of kez-cli.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +26,47 @@ impl Canned {
         let origin = base.origin().ascii_serialization();
         let answers = bodies.iter().map(|body| ok(&body.replace("{origin}", &origin))).collect();
         Self::answer(listener, base, answers)
+    }
+
+    /// The same, on connections that stay open.
+    pub(crate) async fn start_held(answers: Vec<String>) -> Self {
+        let (listener, base) = listen().await;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&heard);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let request = read_request(&mut stream).await;
+                note.lock().unwrap().push(request);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                held.push(stream);
+            }
+            std::future::pending::<()>().await;
+        });
+        Self { base, heard }
+    }
+
+    /// One answer in pieces, with a pause before each but the first; then silence.
+    pub(crate) async fn start_slowly(pieces: Vec<String>, pause: Duration) -> Self {
+        let (listener, base) = listen().await;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&heard);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            note.lock().unwrap().push(request);
+            for (number, piece) in pieces.iter().enumerate() {
+                if number > 0 {
+                    tokio::time::sleep(pause).await;
+                }
+                if stream.write_all(piece.as_bytes()).await.is_err() {
+                    return; // the client has hung up
+                }
+            }
+            std::future::pending::<()>().await;
+        });
+        Self { base, heard }
     }
 
     fn answer(listener: TcpListener, base: Url, answers: Vec<String>) -> Self {

@@ -146,18 +146,53 @@ impl DeviceClient {
 
     /// Makes the call until there is an answer, and gives it when it is a success.
     pub(crate) async fn call(&self, request: &Request) -> Result<Answer, CallError> {
-        let mut spent = Spent::default();
-        let mut remedies = Remedies::default();
+        let (mut spent, mut remedies) = (Spent::default(), Remedies::default());
+        loop {
+            match self.attempt(request, &mut remedies).await {
+                Err(fault) => self.wait(fault, &mut spent).await?,
+                success => return success,
+            }
+        }
+    }
+
+    /// One attempt, again only after what can be remedied.
+    async fn attempt(&self, request: &Request, remedies: &mut Remedies) -> Result<Answer, CallError> {
         loop {
             let signer = self.signer(remedies.distrusts_sessions()).await;
             let fault = match self.once(request, &signer).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
-            if self.remedy(&fault, &signer, &mut remedies) {
-                continue;
+            if !self.remedy(&fault, &signer, remedies) {
+                return Err(fault);
             }
-            self.wait(fault, &mut spent).await?;
+        }
+    }
+
+    /// Makes the call that asks for a page of at most `limit` items. Where its answer does not come in time the next
+    /// attempt asks for half as many, and so does every later call: else a slow line would carry the same beginning of a
+    /// page again and again. An answer that had begun shows that there is a server, and costs no patience.
+    pub(crate) async fn call_page(
+        &self,
+        limit: &mut u16,
+        request: impl Fn(&str) -> Request,
+    ) -> Result<Answer, CallError> {
+        let (mut spent, mut remedies) = (Spent::default(), Remedies::default());
+        loop {
+            let fault = match self.attempt(&request(&limit.to_string()), &mut remedies).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            let slow = match fault {
+                CallError::Client(ClientError::TimedOut { has_begun, .. }) if *limit > 1 => Some(has_begun),
+                _ => None,
+            };
+            if slow.is_some() {
+                *limit /= 2;
+            }
+            if slow != Some(true) {
+                self.wait(fault, &mut spent).await?;
+            }
         }
     }
 

@@ -29,9 +29,12 @@ pub enum ClientError {
     TimedOut {
         /// `https://kez.lat`.
         origin: String,
-        /// [`CALL_S_MAX`](crate::CALL_S_MAX), [`CHAIN_S_MAX`](crate::CHAIN_S_MAX) for a whole chain, or
-        /// [`STREAM_IDLE_S_MAX`](crate::STREAM_IDLE_S_MAX) for a stream that fell silent.
+        /// [`IDLE_S_MAX`](crate::IDLE_S_MAX) or [`STREAM_IDLE_S_MAX`](crate::STREAM_IDLE_S_MAX) without a byte;
+        /// [`CALL_S_MAX`](crate::CALL_S_MAX), [`LARGE_CALL_S_MAX`](crate::LARGE_CALL_S_MAX) or
+        /// [`CHAIN_S_MAX`](crate::CHAIN_S_MAX) altogether; or what a connection may take.
         after_s: u64,
+        /// Part of the answer had come: a line that is slow, rather than a server that is gone.
+        has_begun: bool,
     },
     /// A domain by whose name no web server can be reached.
     #[error("{server} cannot be the name of a web server")]

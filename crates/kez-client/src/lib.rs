@@ -76,5 +76,5 @@ pub use machine::{Machine, Sleep};
 pub use patience::Patience;
 pub use sig_server::{AppendError, Appended, CHAIN_S_MAX, ChainEnd, ChainReadError, SigServer, check_key};
 pub use sig_url::{BadChainUrl, BadSigUrl, ChainUrl, SigUrl};
-pub use transport::{BODY_BYTES_MAX, CALL_S_MAX};
+pub use transport::{BODY_BYTES_MAX, CALL_S_MAX, IDLE_S_MAX, LARGE_CALL_S_MAX};
 pub use webfinger::{Discovered, discover};

@@ -8,13 +8,24 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCod
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::error::{AnswerFault, ClientError, Contradiction, Problem};
 
 /// The largest body read of an answer whose call sets no bound of its own, in bytes. A record has under 1 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The longest time for one call, from name resolution to the last byte, in seconds.
-pub const CALL_S_MAX: u64 = 10;
+/// The longest time for one call whose request and answer have 64 KiB at most, from name resolution to the last byte, in
+/// seconds: for so much on a line of 40 kbit/s.
+pub const CALL_S_MAX: u64 = 30;
+/// The same for a larger one, in seconds: for a page of 1.4 MB on that line.
+pub const LARGE_CALL_S_MAX: u64 = 300;
+/// How long nothing may come of an answer before it counts as lost, in seconds.
+pub const IDLE_S_MAX: u64 = 15;
+/// How long a server may have nothing to say because a larger request is still on its way to it, in seconds. Ours take no
+/// longer for one (SPEC "Limits"), and then say so.
+const UPLOAD_S_MAX: u64 = 15;
+/// The longest time to make a connection, in seconds.
+const CONNECT_S_MAX: u64 = 10;
 
 const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
 
@@ -22,9 +33,16 @@ const USER_AGENT: &str = concat!("kez/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
     client: Client,
-    call_max: Duration,
-    /// How long nothing may come, where that is bounded by itself.
-    idle_max: Option<Duration>,
+    /// How long nothing may come.
+    idle_max: Duration,
+}
+
+/// What one exchange may take: how long nothing may come before the answer begins and while it does, and all of it.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    before_head: Duration,
+    between_pieces: Duration,
+    altogether: Duration,
 }
 
 /// A request, and how much of an answer it may have.
@@ -45,7 +63,7 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Pieces {
     url: Url,
     head: Answer,
-    after_s: u64,
+    bounds: Bounds,
     response: Response,
 }
 
@@ -61,18 +79,14 @@ pub(crate) struct Answer {
 impl Transport {
     /// A transport for URLs with the scheme of `url`.
     pub(crate) fn for_url(url: &Url) -> Result<Self, ClientError> {
-        Self::with_timeout(url, Duration::from_secs(CALL_S_MAX))
-    }
-
-    fn with_timeout(url: &Url, timeout: Duration) -> Result<Self, ClientError> {
-        Self::build(builder(url)?.timeout(timeout), url, timeout)
+        Self::for_streams(url, Duration::from_secs(IDLE_S_MAX))
     }
 
     /// A transport for streams, which are broken off when nothing comes for `idle_max`. How long they may go on is said
     /// when they are opened.
     pub(crate) fn for_streams(url: &Url, idle_max: Duration) -> Result<Self, ClientError> {
-        let builder = builder(url)?.connect_timeout(Duration::from_secs(CALL_S_MAX)).read_timeout(idle_max);
-        Ok(Self { idle_max: Some(idle_max), ..Self::build(builder, url, idle_max)? })
+        let client = builder(url)?.connect_timeout(Duration::from_secs(CONNECT_S_MAX)).build();
+        Ok(Self { client: client.map_err(|source| unreachable(url, source))?, idle_max })
     }
 
     /// Reads `url`.
@@ -88,13 +102,15 @@ impl Transport {
     /// Makes one exchange.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, ClientError> {
         let Ask { method, url, headers, json, bytes_max } = ask;
-        let mut request = self.client.request(method, url.clone()).headers(headers);
+        let bounds = self.bounds(json.as_ref().map_or(0, String::len), bytes_max);
+        let mut request =
+            self.client.request(method, url.clone()).headers(headers).timeout(bounds.altogether);
         if let Some(json) = json {
             request = request.header(CONTENT_TYPE, "application/json").body(json);
         }
         let accept = "application/json, application/jrd+json, application/problem+json";
-        let (head, response) = send(url, request, accept, self.call_max).await?;
-        whole(url, head, response, self.call_max, bytes_max).await
+        let (head, response) = send(url, request, accept, bounds).await?;
+        whole(url, head, response, bounds, bytes_max).await
     }
 
     /// Reads `url` as `media` piece by piece within `call_max` altogether; an answer other than 200 comes whole.
@@ -107,12 +123,23 @@ impl Transport {
     ) -> Result<Result<Pieces, Answer>, ClientError> {
         let request = self.client.get(url.clone()).headers(headers).timeout(call_max);
         let accept = &format!("{media}, application/problem+json");
-        let call_max = self.idle_max.unwrap_or(call_max);
-        let (head, response) = send(url, request, accept, call_max).await?;
+        let bounds = Bounds { altogether: call_max, ..self.bounds(0, BODY_BYTES_MAX) };
+        let (head, response) = send(url, request, accept, bounds).await?;
         if head.status == StatusCode::OK {
-            return Ok(Ok(Pieces { url: url.clone(), head, after_s: call_max.as_secs(), response }));
+            return Ok(Ok(Pieces { url: url.clone(), head, bounds, response }));
         }
-        whole(url, head, response, call_max, BODY_BYTES_MAX).await.map(Err)
+        whole(url, head, response, bounds, BODY_BYTES_MAX).await.map(Err)
+    }
+
+    /// Of a call whose request has `sent` bytes and whose answer has at most `bytes_max`.
+    fn bounds(&self, sent: usize, bytes_max: usize) -> Bounds {
+        let upload_s = if sent > BODY_BYTES_MAX { UPLOAD_S_MAX } else { 0 };
+        let call_s = if sent.max(bytes_max) > BODY_BYTES_MAX { LARGE_CALL_S_MAX } else { CALL_S_MAX };
+        Bounds {
+            before_head: self.idle_max + Duration::from_secs(upload_s),
+            between_pieces: self.idle_max,
+            altogether: Duration::from_secs(call_s),
+        }
     }
 
     /// Sends one JSON document, with further headers.
@@ -124,11 +151,6 @@ impl Transport {
     ) -> Result<Answer, ClientError> {
         let ask = Ask { method: Method::POST, url, headers, json: Some(json), bytes_max: BODY_BYTES_MAX };
         self.ask(ask).await
-    }
-
-    fn build(builder: ClientBuilder, url: &Url, call_max: Duration) -> Result<Self, ClientError> {
-        let client = builder.build().map_err(|source| unanswered(url, call_max, source))?;
-        Ok(Self { client, call_max, idle_max: None })
     }
 }
 
@@ -161,10 +183,10 @@ async fn send(
     url: &Url,
     request: RequestBuilder,
     accept: &str,
-    call_max: Duration,
+    bounds: Bounds,
 ) -> Result<(Answer, Response), ClientError> {
-    let sent = request.header(ACCEPT, accept).send().await;
-    let response = sent.map_err(|source| unanswered(url, call_max, source))?;
+    let sent = request.header(ACCEPT, accept).send();
+    let response = within(url, bounds.before_head, bounds.altogether, false, sent).await?;
     let head = Answer {
         origin: origin(url),
         status: response.status(),
@@ -179,10 +201,10 @@ async fn whole(
     url: &Url,
     mut answer: Answer,
     mut response: Response,
-    call_max: Duration,
+    bounds: Bounds,
     bytes_max: usize,
 ) -> Result<Answer, ClientError> {
-    while let Some(chunk) = response.chunk().await.map_err(|source| unanswered(url, call_max, source))? {
+    while let Some(chunk) = piece(url, &mut response, bounds).await? {
         if answer.body.len() + chunk.len() > bytes_max {
             return Err(answer.not_protocol(AnswerFault::TooLarge));
         }
@@ -191,12 +213,34 @@ async fn whole(
     Ok(answer)
 }
 
-fn unanswered(url: &Url, call_max: Duration, source: reqwest::Error) -> ClientError {
-    let origin = origin(url);
-    if source.is_timeout() {
-        return ClientError::TimedOut { origin, after_s: call_max.as_secs() };
+/// The next piece of a body; `None` at its end.
+async fn piece(url: &Url, response: &mut Response, bounds: Bounds) -> Result<Option<Vec<u8>>, ClientError> {
+    let chunk = within(url, bounds.between_pieces, bounds.altogether, true, response.chunk()).await?;
+    Ok(chunk.map(Into::into))
+}
+
+/// What comes within `idle_max`, and within what is left of `call_max`, which reqwest sees to.
+async fn within<T>(
+    url: &Url,
+    idle_max: Duration,
+    call_max: Duration,
+    has_begun: bool,
+    coming: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, ClientError> {
+    let timed_out =
+        |after: Duration| ClientError::TimedOut { origin: origin(url), after_s: after.as_secs(), has_begun };
+    match timeout(idle_max, coming).await {
+        Err(_) => Err(timed_out(idle_max)),
+        Ok(Err(source)) if source.is_connect() && source.is_timeout() => {
+            Err(timed_out(Duration::from_secs(CONNECT_S_MAX)))
+        }
+        Ok(Err(source)) if source.is_timeout() => Err(timed_out(call_max)),
+        Ok(come) => come.map_err(|source| unreachable(url, source)),
     }
-    ClientError::Unreachable { origin, source: source.without_url() }
+}
+
+fn unreachable(url: &Url, source: reqwest::Error) -> ClientError {
+    ClientError::Unreachable { origin: origin(url), source: source.without_url() }
 }
 
 fn origin(url: &Url) -> String {
@@ -211,9 +255,7 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
 impl Pieces {
     /// The next piece; `None` at the end of the body. A body that breaks off is an error.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let call_max = Duration::from_secs(self.after_s);
-        let chunk = self.response.chunk().await.map_err(|source| unanswered(&self.url, call_max, source))?;
-        Ok(chunk.map(Into::into))
+        piece(&self.url, &mut self.response, self.bounds).await
     }
 
     /// The head of the answer; its body is empty.
@@ -275,6 +317,8 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::canned::Canned;
 
@@ -307,22 +351,63 @@ mod tests {
         assert!(matches!(fault, ClientError::Unreachable { .. }) && fault.is_transient());
     }
 
-    #[tokio::test]
+    /// Time stands still while something happens, and jumps to the next deadline when nothing does.
+    #[tokio::test(start_paused = true)]
     async fn a_silent_server_is_given_up() {
         let server = Canned::start(vec![]).await;
-        let transport = Transport::with_timeout(&server.url("/"), Duration::from_millis(50)).unwrap();
-        let fault = transport.get(&server.url("/")).await.unwrap_err();
-        assert!(matches!(fault, ClientError::TimedOut { .. }) && fault.is_transient());
+        let (url, began) = (server.url("/"), Instant::now());
+        let transport = Transport::for_url(&url).unwrap();
+        let fault = transport.get(&url).await.unwrap_err();
+        assert!(
+            matches!(fault, ClientError::TimedOut { has_begun: false, after_s: IDLE_S_MAX, .. }),
+            "{fault:?}"
+        );
+        assert!(fault.is_transient() && began.elapsed().as_secs() == IDLE_S_MAX);
+        // A large request takes its time.
+        let json = "7".repeat(BODY_BYTES_MAX + 1);
+        let began = Instant::now();
+        let fault = transport.post(&url, json, HeaderMap::new()).await.unwrap_err();
+        assert!(matches!(fault, ClientError::TimedOut { has_begun: false, .. }), "{fault:?}");
+        assert_eq!(began.elapsed().as_secs(), IDLE_S_MAX + UPLOAD_S_MAX);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_is_waited_for_and_one_that_stops_is_not() {
+        let slow = |pieces: usize| vec!["x".repeat(9); pieces];
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 180\r\n\r\n".to_owned();
+        let pause = Duration::from_secs(IDLE_S_MAX - 1);
+        let answer = |pieces| [vec![head.clone()], slow(pieces)].concat();
+        let large = async |pieces: usize| {
+            let server = Canned::start_slowly(answer(pieces), pause).await;
+            let (url, began) = (server.url("/"), Instant::now());
+            let answer = Transport::for_url(&url).unwrap().get_large(&url, BODY_BYTES_MAX + 1).await;
+            (answer, began.elapsed().as_secs())
+        };
+        let (whole, took_s) = large(20).await;
+        assert_eq!(whole.unwrap().text().unwrap().len(), 180);
+        assert!(took_s > CALL_S_MAX, "{took_s}");
+        let (fault, _) = large(2).await;
+        let fault = fault.unwrap_err();
+        assert!(
+            matches!(fault, ClientError::TimedOut { has_begun: true, after_s: IDLE_S_MAX, .. }),
+            "{fault:?}"
+        );
+        // A small answer has less time altogether.
+        let server = Canned::start_slowly(answer(20), pause).await;
+        let (url, began) = (server.url("/"), Instant::now());
+        let fault = Transport::for_url(&url).unwrap().get(&url).await.unwrap_err();
+        assert!(matches!(fault, ClientError::TimedOut { after_s: CALL_S_MAX, .. }), "{fault:?}");
+        assert_eq!(began.elapsed().as_secs(), CALL_S_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stream_that_falls_silent_is_broken_off() {
         let server = Canned::start(vec![]).await;
-        let (url, idle_max) = (server.url("/"), Duration::from_millis(50));
+        let (url, idle_max, began) = (server.url("/"), Duration::from_secs(61), Instant::now());
         let streams = Transport::for_streams(&url, idle_max).unwrap();
-        let opened =
-            streams.open(&url, "text/event-stream", HeaderMap::new(), Duration::from_secs(CALL_S_MAX));
+        let opened = streams.open(&url, "text/event-stream", HeaderMap::new(), idle_max * 60);
         assert!(matches!(opened.await, Err(fault @ ClientError::TimedOut { .. }) if fault.is_transient()));
+        assert_eq!(began.elapsed(), idle_max);
     }
 
     #[tokio::test]

@@ -77,6 +77,8 @@ pub struct FramePages {
     client: DeviceClient,
     cid: ConversationId,
     after: u64,
+    /// How many items to ask for: fewer on a slow line.
+    limit: u16,
 }
 
 #[derive(Serialize)]
@@ -150,7 +152,7 @@ impl DeviceClient {
 
     /// The frames of a conversation after number `after`.
     pub fn frames(&self, cid: ConversationId, after: u64) -> FramePages {
-        FramePages { client: self.clone(), cid, after }
+        FramePages { client: self.clone(), cid, after, limit: PAGE_ITEMS_MAX }
     }
 
     fn sending(&self, cid: ConversationId) -> crate::device_client::Request {
@@ -202,12 +204,14 @@ impl Verdict {
 }
 
 impl FramePages {
-    /// The next page; `None` at the end of the conversation, for now: the next call looks again.
+    /// The next page, smaller ones where the line is slow; `None` at the end of the conversation, for now: the next call looks again.
     pub async fn next(&mut self) -> Result<Option<FramePage>, CallError> {
         let path = ["conversations", &self.cid.to_string(), "frames"];
-        let request = self.client.request(Method::GET, &path).query("after", &self.after.to_string());
-        let request = request.query("limit", &PAGE_ITEMS_MAX.to_string()).bytes_max(PAGE_BYTES_MAX);
-        let answer = self.client.call(&request).await?;
+        let request = |limit: &str| {
+            let request = self.client.request(Method::GET, &path).query("after", &self.after.to_string());
+            request.query("limit", limit).bytes_max(PAGE_BYTES_MAX)
+        };
+        let answer = self.client.call_page(&mut self.limit, request).await?;
         let page: FramePage = answer.json()?;
         if !super::rises(self.after, page.frames.iter().map(|frame| frame.seq)) {
             return Err(answer.contradiction(Contradiction::OutOfOrder).into());

@@ -102,6 +102,8 @@ pub struct InboxPage {
 pub struct InboxPages {
     client: DeviceClient,
     after: u64,
+    /// How many items to ask for: fewer on a slow line.
+    limit: u16,
 }
 
 #[derive(Serialize)]
@@ -117,7 +119,7 @@ struct Acked {
 impl DeviceClient {
     /// The inbox after number `after`.
     pub fn inbox(&self, after: u64) -> InboxPages {
-        InboxPages { client: self.clone(), after }
+        InboxPages { client: self.clone(), after, limit: PAGE_ITEMS_MAX }
     }
 
     /// Says that this device has stored everything up to number `n`. Gives the number up to which it has said so, which
@@ -130,11 +132,14 @@ impl DeviceClient {
 }
 
 impl InboxPages {
-    /// The next page; `None` at the end of the inbox, for now: the next call looks again.
+    /// The next page, smaller ones where the line is slow; `None` at the end of the inbox, for now: the next call looks again.
     pub async fn next(&mut self) -> Result<Option<InboxPage>, CallError> {
-        let request = self.client.request(Method::GET, &["inbox"]).query("after", &self.after.to_string());
-        let request = request.query("limit", &PAGE_ITEMS_MAX.to_string()).bytes_max(PAGE_BYTES_MAX);
-        let answer = self.client.call(&request).await?;
+        let request = |limit: &str| {
+            let request =
+                self.client.request(Method::GET, &["inbox"]).query("after", &self.after.to_string());
+            request.query("limit", limit).bytes_max(PAGE_BYTES_MAX)
+        };
+        let answer = self.client.call_page(&mut self.limit, request).await?;
         let page: InboxPage = answer.json()?;
         let numbers = page.events.iter().map(|event| event.n);
         super::without_gaps(self.after, numbers).map_err(|what| answer.contradiction(what))?;

@@ -56,7 +56,16 @@ struct Scene {
 
 impl Scene {
     async fn with(answers: Vec<String>) -> Self {
-        let server = Canned::start(answers).await;
+        Self::at(Canned::start(answers).await)
+    }
+
+    /// As [`plain`](Self::plain), with connections that stay open.
+    async fn plain_held(mut answers: Vec<String>) -> Self {
+        answers.insert(0, answer(200, NO_SESSIONS));
+        Self::at(Canned::start_held(answers).await)
+    }
+
+    fn at(server: Canned) -> Self {
         let home = HomeServer::new(server.url("/").as_str().parse().unwrap()).unwrap();
         let desk = Arc::new(Desk::default());
         let client = DeviceClient::new(home, keys(), Arc::clone(&desk) as Arc<dyn Machine>).unwrap();

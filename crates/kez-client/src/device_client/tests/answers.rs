@@ -165,6 +165,34 @@ async fn pages_follow_each_other_and_must_rise() {
     scene.expect_signed_by_device(2);
 }
 
+/// Else a slow line carries the same beginning of a page for ever.
+#[tokio::test(start_paused = true)]
+async fn a_page_gets_smaller_until_it_passes() {
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n{".to_owned();
+    let empty = answer(200, r#"{"events":[],"head":0}"#);
+    let answers = [vec![begun; 9], vec![empty.clone(), empty]].concat();
+    let scene = Scene::plain_held(answers).await;
+    let mut pages = scene.client.inbox(0);
+    for _ in 0..2 {
+        assert_eq!(pages.next().await.unwrap(), None);
+    }
+    let asked: Vec<_> = scene.targets().into_iter().skip(1).collect();
+    let limits = [500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1];
+    assert_eq!(asked, limits.map(|limit| format!("GET /v1/inbox?after=0&limit={limit}")));
+    // One item is as little as there is: that attempt was the first to cost patience.
+    assert_eq!(scene.waits_ms().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up_and_asked_for_less() {
+    let scene = Scene::plain_held(vec![String::new(); 6]).await;
+    let mut pages = scene.client.frames(CID, 0);
+    let fault = pages.next().await.unwrap_err();
+    assert!(matches!(fault, CallError::Client(ClientError::TimedOut { has_begun: false, .. })), "{fault:?}");
+    assert_eq!(scene.waits_ms().len(), 5);
+    assert!(scene.targets()[6].ends_with("limit=15"));
+}
+
 /// A device of `owner`, taken in by the owner.
 fn document(owner: &Seed) -> Verified<Device> {
     let (id, mls) = (keys().device_id, Seed::from_bytes([4; 32]).public_key());
