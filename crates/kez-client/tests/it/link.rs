@@ -18,6 +18,8 @@ pub(crate) struct Link {
 #[derive(Debug, Default)]
 struct Fate {
     answers_to_lose: AtomicU32,
+    /// The text behind which an answer is cut off.
+    cut_behind: Mutex<Option<&'static str>>,
     /// Everything that went to the server.
     heard: Mutex<Vec<u8>>,
 }
@@ -42,6 +44,11 @@ impl Link {
     /// Lets these many requests through from now on whose answers are then lost, together with their connections.
     pub(crate) fn lose_answers(&self, count: u32) {
         self.fate.answers_to_lose.store(count, Ordering::SeqCst);
+    }
+
+    /// Cuts the next answer behind this text, together with its connection.
+    pub(crate) fn cut_behind(&self, text: &'static str) {
+        *self.fate.cut_behind.lock().expect("no panic") = Some(text);
     }
 
     /// How many requests went to the server that begin with `line`.
@@ -70,9 +77,11 @@ async fn pass_on(client: TcpStream, server: TcpStream, fate: Arc<Fate>) {
         if begins && fate.answers_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
             is_lost.store(true, Ordering::SeqCst);
         }
-        true
+        bytes.len()
     });
-    let down = copy(&mut from_server, &mut to_client, |_| !is_lost.load(Ordering::SeqCst));
+    let down = copy(&mut from_server, &mut to_client, |bytes| {
+        if is_lost.load(Ordering::SeqCst) { 0 } else { fate.pass(bytes) }
+    });
     // Either end takes the other along, as both halves are dropped.
     tokio::select! {
         () = up => {}
@@ -80,16 +89,30 @@ async fn pass_on(client: TcpStream, server: TcpStream, fate: Arc<Fate>) {
     }
 }
 
-/// Copies until the end, or until `passes` says no to some bytes.
+impl Fate {
+    /// How many of these bytes come through.
+    fn pass(&self, bytes: &[u8]) -> usize {
+        let mut cut_behind = self.cut_behind.lock().expect("no panic");
+        let Some(text) = *cut_behind else { return bytes.len() };
+        let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) else {
+            return bytes.len();
+        };
+        *cut_behind = None;
+        at + text.len()
+    }
+}
+
+/// Copies until the end, or until fewer bytes may pass than have come.
 async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-    passes: impl Fn(&[u8]) -> bool,
+    passes: impl Fn(&[u8]) -> usize,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let bytes = buffer.get(..count).unwrap_or_default();
-        if !passes(bytes) || to.write_all(bytes).await.is_err() {
+        let passing = passes(buffer.get(..count).unwrap_or_default());
+        let written = to.write_all(buffer.get(..passing).unwrap_or_default()).await;
+        if passing < count || written.is_err() {
             break;
         }
     }

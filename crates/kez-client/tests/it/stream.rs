@@ -36,6 +36,26 @@ async fn a_stream_goes_on_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_cut_within_an_event_gives_it_once() {
+    let (town, mut alice, mut bob) = Town::pair().await;
+    bob.join().await;
+    let head = bob.inbox(0).await.last().expect("events").n;
+    let mut stream = bob.client.events(head);
+    alice.say("whole").await;
+    assert_eq!(next(&mut stream).await.n, head + 1);
+    town.link.cut_behind("event: frame\ndata: {");
+    for text in ["cut", "behind it"] {
+        alice.say(text).await;
+    }
+    for n in [head + 2, head + 3] {
+        assert_eq!(next(&mut stream).await.n, n);
+    }
+    let connections = format!("GET /v1/events?after={} ", head + 1);
+    assert_eq!(town.link.requests(&connections), 1, "it went on behind the last whole event");
+    assert_eq!(bob.read(1).await, ["whole", "cut", "behind it"]);
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_device() {
     let town = Town::start().await;
     town.register("alice").await;
