@@ -13,6 +13,7 @@ async fn every_call_answers_as_if_there_were_none() {
     mallory.set_up().await;
     let first = said(cid(1), "hello", 1);
     say(&alice, cid(1), "hello", 1).await.expect_status(201);
+    let before = net.contents();
     let mut answers = Vec::new();
     for n in [1, 9] {
         let here = format!("{CONVERSATIONS}/{}", cid(n));
@@ -47,6 +48,7 @@ async fn every_call_answers_as_if_there_were_none() {
         let answer = get(&mallory, &format!("{CONVERSATIONS}/{odd}")).await;
         assert_eq!(answer.expect_problem(403, "not_a_member").json(), known[0]);
     }
+    assert_eq!(net.contents(), before);
     assert_eq!(log(&alice, cid(1)).await, [1, 2]);
     net.check_conversations();
 }
@@ -55,6 +57,7 @@ async fn every_call_answers_as_if_there_were_none() {
 async fn without_a_signature_nothing_is_answered() {
     let (net, [alice, bob]) = group(["alice", "bob"]).await;
     let frames = below(cid(1), "frames");
+    let before = net.contents();
     for target in [CONVERSATIONS, &frames, &format!("{CONVERSATIONS}/{}", cid(1))] {
         net.get(target).await.expect_problem(401, "signature_missing");
     }
@@ -64,6 +67,7 @@ async fn without_a_signature_nothing_is_answered() {
     // What Alice signed for one conversation is nothing for another, nor under another body.
     let call = alice.signed(net.post(&frames).json(said(cid(1), "1", 1).to_string()));
     call.body(said(cid(1), "2", 1).to_string()).send().await.expect_problem(400, "digest_mismatch");
+    assert_eq!(net.contents(), before);
     assert_eq!(log(&bob, cid(1)).await, [0_u64; 0]);
     net.check_conversations();
 }
@@ -75,6 +79,7 @@ async fn a_revoked_device_is_out_at_once() {
     laptop.enrol().await.expect_status(201);
     say(&laptop, cid(1), "1", 1).await.expect_status(201);
     laptop.revoke().await.expect_status(200);
+    let before = net.contents();
     say(&laptop, cid(1), "1", 1).await.expect_problem(401, "unknown_device");
     say(&laptop, cid(1), "2", 1).await.expect_problem(401, "unknown_device");
     let evicting = bundle(cid(1), "3", 1, &[&alice], &[]);
@@ -82,6 +87,7 @@ async fn a_revoked_device_is_out_at_once() {
     get(&laptop, &below(cid(1), "frames")).await.expect_problem(401, "unknown_device");
     let greeting = bundle(cid(1), "4", 1, &[&alice, &bob], &[&laptop]);
     commit(&alice, cid(1), &greeting).await.expect_problem(400, "bad_welcome");
+    assert_eq!(net.contents(), before);
     assert_eq!(log(&bob, cid(1)).await, [2]);
     net.check_conversations();
 }

@@ -1,14 +1,28 @@
 //! A signed call put together by hand, by the text of RFC 9421 and none of our code, so that it can be wrong anywhere.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use data_encoding::BASE64;
 use kez_core::Seed;
 use kez_testkit::{Answer, Call, DeviceActor, Net};
 use sha2::{Digest as _, Sha256};
 
-/// A body that opens a session.
-pub(super) const OPENING: &str = r#"{"key":"BAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiM"}"#;
+/// Where each accepted call writes something: a body of [`next`] moves the cursor further than all before it.
+pub(super) const TARGET: &str = "/v1/inbox/ack";
 
-/// A call that opens a session. What is signed and what is sent are told apart.
+/// A body that writes something if it is accepted.
+pub(super) fn next() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{{\"n\":{}}}", LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
+/// Gives every inbox more events than are ever acknowledged here.
+pub(super) fn fill_inboxes(net: &Net) {
+    let file = rusqlite::Connection::open(net.args().db).expect("the file opens");
+    file.execute("UPDATE accounts SET inbox_head = 1 << 40 WHERE inbox_head < 1 << 40", []).expect("written");
+}
+
+/// A call that writes something if it is accepted. What is signed and what is sent are told apart.
 pub(super) struct Letter {
     pub(super) phone: DeviceActor,
     pub(super) signed: SignedParts,
@@ -59,20 +73,21 @@ impl Letter {
     /// One with nothing wrong.
     pub(super) fn new(phone: &DeviceActor) -> Self {
         let net = phone.owner().net();
-        let now = net.now().unix_seconds();
+        let (now, body) = (net.now().unix_seconds(), next());
+        fill_inboxes(net);
         Self {
             signed: SignedParts {
                 method: "POST".into(),
                 authority: net.addr().to_string(),
-                path: "/v1/session".into(),
+                path: TARGET.into(),
                 query: "?".into(),
-                digest: digest(OPENING),
+                digest: digest(&body),
             },
             sent: SentParts {
-                target: "/v1/session".into(),
+                target: TARGET.into(),
                 host: None,
-                digest: Some(digest(OPENING)),
-                body: OPENING.into(),
+                digest: Some(digest(&body)),
+                body,
                 headers: Vec::new(),
             },
             covered: ["@method", "@authority", "@path", "@query", "content-digest"].map(String::from).into(),
