@@ -525,3 +525,32 @@ pub(in crate::store) async fn who_comes_back_misses_nothing_that_was_for_it(stor
     });
     assert_eq!(seqs.collect::<Vec<_>>(), [2, 3]);
 }
+
+/// A clock that was set back leaves events that look younger than those after them.
+pub(in crate::store) async fn no_frame_goes_under_an_inbox_whose_front_looks_young(
+    store: Shared<impl Store>,
+) {
+    const DAY: i64 = 24 * 60 * 60;
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    create(&*store, alice, 2, Group, bundle("2", 0, &["alice", "bob"], &["bob"])).await.expect("created");
+    for (n, name, at) in [(1, "ahead", time(20 * DAY)), (2, "set back", now())] {
+        let appended =
+            store.append(by(alice), cid(n), vec![frame(name, 1)], at).await.expect("the store works");
+        assert_eq!(appended.expect("a member").verdicts.len(), 1);
+    }
+    let retention = Retention { now: time(31 * DAY), settled_at: time(31 * DAY), expired_at: time(DAY) };
+    store.sweep_inboxes(None, retention).await.expect("the store works");
+    let mut after = None;
+    while let Some(next) = store.sweep_conversations(after, retention).await.expect("the store works").next {
+        after = Some(next);
+    }
+    for (device, n, seq) in [(alice, 1, 2), (alice, 2, 2), (bob, 1, 2), (bob, 2, 2)] {
+        let page = page(&*store, device, n, 1, ALL).await.expect("a page");
+        assert_eq!(page.frames.iter().map(|frame| frame.seq).collect::<Vec<_>>(), [seq], "{n}");
+        let limits = crate::store::InboxLimits { events: 100, bytes: usize::MAX };
+        let oldest = store.mailbox(device.device).await.expect("the store works").expect("active").oldest;
+        let inbox = store.events(device.account, oldest - 1, limits).await.expect("the store works");
+        assert_eq!(inbox.expect("a page").events.len(), 2);
+    }
+}

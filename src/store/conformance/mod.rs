@@ -83,6 +83,7 @@ macro_rules! store_conformance {
             a_frame_goes_with_the_last_inbox_that_points_to_it,
             who_comes_back_misses_nothing_that_was_for_it,
             who_left_does_not_see_the_log_move,
+            no_frame_goes_under_an_inbox_whose_front_looks_young,
         );
         $crate::store::conformance::store_conformance!(
             $open, inbox;

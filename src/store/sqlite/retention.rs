@@ -6,13 +6,16 @@
 //!   in their transaction.
 //! - A frame goes when it has left the inbox of every member it was for: `conversations.oldest` says how far.
 //!
+//! No time is part of them, since a clock may be set back: what came later may look older. Only what is to leave an inbox
+//! is chosen by age.
+//!
 //! So whatever moment a sweep is broken off at, no inbox points to a frame that is gone.
 
 use std::collections::BTreeMap;
 
 use kez_serve::sqlite::Database;
 use kez_serve::storage::unrefused;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::store::{AccountId, ConversationRow, Retention, StoreError, Swept};
 
@@ -182,8 +185,9 @@ fn delivered_to_all(db: &Connection, conversation: i64) -> rusqlite::Result<i64>
 
 /// Drops the frames up to `through`, or as many of them as a portion may.
 fn drop_frames(db: &Connection, conversation: i64, through: i64) -> rusqlite::Result<u64> {
-    let Some(first) = first_frame(db, conversation)?.filter(|first| *first <= through) else { return Ok(0) };
-    let through = through.min(first + DROP_ROWS - 1);
+    let first = first_frame(db, conversation)?.filter(|first| first.seq <= through);
+    let Some(First { seq, .. }) = first else { return Ok(0) };
+    let through = through.min(seq + DROP_ROWS - 1);
     let dropped = db
         .prepare_cached("DELETE FROM frames WHERE conversation = ?1 AND seq <= ?2")?
         .execute([conversation, through])?;
@@ -198,7 +202,10 @@ pub(super) async fn sweep_conversations(
     after: Option<ConversationRow>,
     retention: Retention,
 ) -> Result<Swept<ConversationRow>, StoreError> {
-    match database.read(|db| look(db, after.map_or(0, |row| row.0), retention))? {
+    let (reading, after) = (database.clone(), after.map_or(0, |row| row.0));
+    // On a thread of its own: what it reads is read by nobody else, so it may have to come from the disk.
+    let looking = tokio::task::spawn_blocking(move || reading.read(|db| look(db, after, retention)));
+    match looking.await.map_err(StoreError::failed)?? {
         Found::Nothing { last } => Ok(Swept { events: 0, frames: 0, next: last.map(ConversationRow) }),
         Found::Frames { conversation, through } => {
             let job = database.write(move |db| Ok(drop_frames(db, conversation, through)?));
@@ -226,9 +233,15 @@ fn look(db: &Connection, after: i64, retention: Retention) -> rusqlite::Result<F
         .prepare_cached("SELECT id FROM conversations WHERE id > ?1 ORDER BY id LIMIT ?2")?
         .query_map([after, SCAN_ROWS], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    let expired = retention.expired_at.unix_millis();
     for &conversation in &rows {
-        let through = needed_by_nobody(&state, conversation, retention)?;
-        if first_frame(&state, conversation)?.is_some_and(|first| first <= through) {
+        let Some(first) = first_frame(&state, conversation)? else { continue };
+        let mut through = delivered_to_all(&state, conversation)?;
+        // The rest is for what an expired event left over, and costs something for each member.
+        if through < first.seq && first.at <= expired {
+            through = needed_by_nobody(&state, conversation)?;
+        }
+        if first.seq <= through {
             return Ok(Found::Frames { conversation, through });
         }
     }
@@ -236,39 +249,48 @@ fn look(db: &Connection, after: i64, retention: Retention) -> rusqlite::Result<F
     Ok(Found::Nothing { last: if more { rows.last().copied() } else { None } })
 }
 
-fn first_frame(db: &Connection, conversation: i64) -> rusqlite::Result<Option<i64>> {
-    db.prepare_cached("SELECT min(seq) FROM frames WHERE conversation = ?1")?
-        .query_row([conversation], |row| row.get(0))
+/// The first frame of a conversation that is still there.
+struct First {
+    seq: i64,
+    /// Unix milliseconds.
+    at: i64,
 }
 
-/// Up to which frame no member's inbox points to any. Besides what was delivered: where the whole inbox of a member is
-/// younger than `expired_at`, it points to nothing older, although the last frame it let go of may be long before (who
-/// was removed and came back has a gap there).
-fn needed_by_nobody(db: &Connection, conversation: i64, retention: Retention) -> rusqlite::Result<i64> {
-    let expired = retention.expired_at.unix_millis();
-    let aged: i64 = db
-        .prepare_cached(
-            "SELECT coalesce(max(seq), 0) FROM (SELECT seq, at FROM frames WHERE conversation = ?1 ORDER BY seq LIMIT ?2)
-             WHERE at <= ?3",
-        )?
-        .query_row([conversation, DROP_ROWS, expired], |row| row.get(0))?;
-    if aged == 0 {
-        return delivered_to_all(db, conversation);
-    }
+fn first_frame(db: &Connection, conversation: i64) -> rusqlite::Result<Option<First>> {
+    db.prepare_cached("SELECT seq, at FROM frames WHERE conversation = ?1 ORDER BY seq LIMIT 1")?
+        .query_row([conversation], |row| Ok(First { seq: row.get(0)?, at: row.get(1)? }))
+        .optional()
+}
+
+/// Up to which frame no member's inbox points to any. Besides what was delivered, that is what comes before the first
+/// frame that an inbox points to at all: rows of frames have rising ids, and inboxes get their pointers in that order.
+/// Who was removed and came back has a gap there, which nothing ever delivers.
+fn needed_by_nobody(db: &Connection, conversation: i64) -> rusqlite::Result<i64> {
     let mut members = db.prepare_cached(
         "SELECT account, delivered FROM members
          WHERE conversation = ?1 AND (until IS NULL OR delivered < until)",
     )?;
     let mut rows = members.query([conversation])?;
-    let mut through = i64::MAX;
-    while let Some(row) = rows.next()? {
-        let (account, delivered): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let is_young =
-            front(db, account, 1)?.first().is_none_or(|event| event.at.is_some_and(|at| at > expired));
-        through = through.min(if is_young { delivered.max(aged) } else { delivered });
-    }
-    let head = db
+    let mut through: i64 = db
         .prepare_cached("SELECT seq FROM conversations WHERE id = ?1")?
         .query_row([conversation], |row| row.get(0))?;
-    Ok(through.min(head))
+    while let Some(row) = rows.next()? {
+        let (account, delivered): (i64, i64) = (row.get(0)?, row.get(1)?);
+        through = through.min(delivered.max(passed_over(db, account, conversation)?));
+    }
+    Ok(through)
+}
+
+/// The last of a conversation's first frames that come before everything an inbox points to.
+fn passed_over(db: &Connection, account: i64, conversation: i64) -> rusqlite::Result<i64> {
+    let pointed_to: Option<i64> = db
+        .prepare_cached("SELECT subject FROM inbox WHERE account = ?1 AND kind = 0 ORDER BY n LIMIT 1")?
+        .query_row([account], |row| row.get(0))
+        .optional()?;
+    // The index has all of this: no frame is read.
+    db.prepare_cached(
+        "SELECT coalesce(max(seq), 0)
+         FROM (SELECT seq, id FROM frames WHERE conversation = ?1 ORDER BY seq LIMIT ?2) WHERE id < ?3",
+    )?
+    .query_row([conversation, DROP_ROWS, pointed_to.unwrap_or(i64::MAX)], |row| row.get(0))
 }
