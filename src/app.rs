@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use kez_core::{PublicKey, ServerName};
+use kez_core::{PublicKey, ServerName, Timestamp};
 use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
@@ -16,6 +16,7 @@ use kez_serve::storage::StoreHealth;
 use kez_sig_server::Chains;
 use tokio::runtime::Handle;
 
+use crate::age_clock::AgeClock;
 use crate::base_url::BaseUrl;
 use crate::blobs::depot::Depot;
 use crate::bus::Bus;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub chains: Option<Arc<Chains>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
+    /// What tells the time by which things are dropped for their age.
+    pub ages: AgeClock,
     /// Looks up people of other servers.
     pub resolver: Resolver,
     /// How much a client network may do; `None`: as much as it likes.
@@ -145,6 +148,11 @@ impl App {
     /// Counts an upload of key packages.
     pub(crate) fn admit_upload(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.uploads.check(&client.net()))
+    }
+
+    /// The time by which things are old enough to be dropped: not ahead, whatever the clock shows.
+    pub(crate) fn age_time(&self) -> Timestamp {
+        self.ages.now(&*self.clock)
     }
 
     /// The name behind the `@`.

@@ -2,6 +2,7 @@
 //!
 //! `main.rs` parses flags and runs a [`Server`]; tests run the same type. See ARCHITECTURE.md for a map.
 
+mod age_clock;
 mod app;
 mod base64url;
 mod base_url;

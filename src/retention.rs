@@ -27,6 +27,10 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_hours(1);
 /// How often the clock is asked whether a pass is due. Real time, because the server's clock cannot be waited for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two notes of the time, which a restart goes on from. Well below what the clock may be ahead by then; a write
+/// each minute would keep a quiet machine's disk awake.
+const NOTE_EVERY: Duration = Duration::from_mins(15);
+
 /// Between two portions.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -53,6 +57,7 @@ impl Sweeper {
                 () = shutdown.cancelled() => {}
                 () = sweep_for_ever(&app) => {}
             }
+            note_time(&app).await;
         };
         Self { task: tokio::spawn(task) }
     }
@@ -66,25 +71,53 @@ impl Sweeper {
 }
 
 async fn sweep_for_ever(app: &App) {
-    let due = || retention(app.clock.now(), app.retention_days);
-    let (mut inboxes_at, mut conversations_at) = (Duration::ZERO, Duration::ZERO);
+    let (mut note_at, mut inboxes_at, mut conversations_at) =
+        (app.clock.elapsed() + NOTE_EVERY, Duration::ZERO, Duration::ZERO);
     loop {
         if app.clock.elapsed() >= inboxes_at {
-            let mut pass = Pass::default();
-            while pass.goes_on(app.store.sweep_inboxes(pass.after, due()).await) {
-                sleep(PAUSE).await;
-            }
+            sweep_inboxes(app).await;
             inboxes_at = app.clock.elapsed() + INBOXES_EVERY;
         }
         if app.clock.elapsed() >= conversations_at {
-            let mut pass = Pass::default();
-            while pass.goes_on(app.store.sweep_conversations(pass.after, due()).await) {
-                sleep(PAUSE).await;
-            }
+            sweep_conversations(app).await;
             conversations_at = app.clock.elapsed() + CONVERSATIONS_EVERY;
+        }
+        if app.clock.elapsed() >= note_at {
+            note_time(app).await;
+            note_at = app.clock.elapsed() + NOTE_EVERY;
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// One pass over everything.
+pub(crate) async fn sweep(app: &App) {
+    sweep_inboxes(app).await;
+    sweep_conversations(app).await;
+}
+
+async fn sweep_inboxes(app: &App) {
+    let mut pass = Pass::default();
+    while pass.goes_on(app.store.sweep_inboxes(pass.after, due(app)).await) {
+        sleep(PAUSE).await;
+    }
+}
+
+async fn sweep_conversations(app: &App) {
+    let mut pass = Pass::default();
+    while pass.goes_on(app.store.sweep_conversations(pass.after, due(app)).await) {
+        sleep(PAUSE).await;
+    }
+}
+
+async fn note_time(app: &App) {
+    if let Err(error) = app.store.note_time(app.age_time().truncated()).await {
+        tracing::warn!(error = %error, "the time was not noted");
+    }
+}
+
+fn due(app: &App) -> Retention {
+    retention(app.age_time(), app.retention_days)
 }
 
 /// Portion after portion, to the end or to the first that fails: the next pass finds what is left.

@@ -15,6 +15,7 @@ use kez_serve::rng::{Rng, SystemRng};
 use kez_sig_server::store::ChainStore;
 use tokio_util::sync::CancellationToken;
 
+use crate::age_clock::AgeClock;
 use crate::app::{App, Limits};
 use crate::blobs::depot::Depot;
 use crate::blobs::sweep;
@@ -26,7 +27,7 @@ use crate::events::{StreamLimits, Streams};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
-use crate::retention::Sweeper;
+use crate::retention::{self, Sweeper};
 use crate::router;
 use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
@@ -151,6 +152,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
         let addr = listener.addr();
+        let ages = age_clock(&*store, &*world.clock).await?;
         let app = Arc::new(App {
             authorities: Authorities::new(&public_urls, addr),
             known_devices: KnownDevices::new(),
@@ -168,6 +170,7 @@ impl Server {
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
+            ages,
             clock: world.clock,
             web: WebClient::new(args.web_dir.clone(), &args.server),
             openapi: Documents::new(router::openapi_json()),
@@ -206,7 +209,12 @@ impl Server {
 
     /// Takes away blobs and uploads whose time is over by now; the server does it by itself once a minute.
     pub async fn sweep_blobs(&self) -> Result<(), StoreError> {
-        sweep::sweep(&*self.app.store, &self.app.depot, self.app.clock.now()).await
+        sweep::sweep(&*self.app.store, &self.app.depot, self.app.age_time()).await
+    }
+
+    /// Drops the events and frames whose time is over by now; the server does it by itself, events once a minute.
+    pub async fn sweep_events(&self) {
+        retention::sweep(&self.app).await;
     }
 
     /// Turns readiness off, and goes on serving: who watches `/v1/readyz` sends its requests elsewhere.
@@ -247,6 +255,15 @@ async fn take_over(store: &dyn Store, server: &ServerName) -> Result<AuditId, St
 fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {
     let folder = args.blob_folder();
     Depot::open(&folder).map_err(|source| StartError::BlobStore { folder, source })
+}
+
+/// Goes on from the time that was noted last; notes the first.
+async fn age_clock(store: &dyn Store, clock: &dyn Clock) -> Result<AgeClock, StoreError> {
+    let noted = store.noted_time().await?;
+    if noted.is_none() {
+        store.note_time(clock.now().truncated()).await?;
+    }
+    Ok(AgeClock::new(noted, clock))
 }
 
 /// Makes the store the home of `server`, once and for all.

@@ -28,7 +28,7 @@ pub(crate) async fn run(app: Arc<App>, end: CancellationToken) {
         // What is broken off is found again: each step leaves a row that leads to the next.
         let swept = async {
             ticks.tick().await;
-            sweep(&*app.store, &app.depot, app.clock.now()).await
+            sweep(&*app.store, &app.depot, app.age_time()).await
         };
         tokio::select! {
             biased;

@@ -211,4 +211,10 @@ pub trait Inboxes: std::fmt::Debug + Send + Sync + 'static {
         after: Option<ConversationRow>,
         retention: Retention,
     ) -> Result<Swept<ConversationRow>, StoreError>;
+
+    /// The time by which things were dropped, as it was noted last; `None`: it never was.
+    async fn noted_time(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Notes it, in whole seconds; it may go back.
+    async fn note_time(&self, now: Timestamp) -> Result<(), StoreError>;
 }

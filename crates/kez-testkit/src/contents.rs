@@ -8,13 +8,16 @@ use rusqlite::{Connection, OpenFlags};
 use crate::net::Net;
 
 impl Net {
-    /// Every row of every table of the server's file as text: the same, as long as nothing was written.
+    /// Every row of every table of the server's file as text: the same, as long as nothing was written. But for the time,
+    /// which the server notes by itself.
     pub fn contents(&self) -> String {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let db = Connection::open_with_flags(self.args().db, flags).expect("the file opens");
         let db = db.unchecked_transaction().expect("a snapshot");
         let mut names = db
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .prepare(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'noted_time' ORDER BY name",
+            )
             .expect("a statement");
         let names: Vec<String> =
             names.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("the names of tables");

@@ -134,6 +134,13 @@ impl Net {
         swept.expect("the store works");
     }
 
+    /// Drops the events and frames whose time is over.
+    pub async fn sweep_events(&self) {
+        let server = lock(&self.shared.server).take().expect("a running server");
+        server.sweep_events().await;
+        *lock(&self.shared.server) = Some(server);
+    }
+
     /// Stops the server; its files stay.
     pub async fn stop(&self) {
         let server = lock(&self.shared.server).take().expect("a running server");

@@ -236,3 +236,11 @@ pub(in crate::store) async fn a_sweep_comes_to_every_account(store: Shared<impl 
         assert!(left(&*store, account).await.is_empty());
     }
 }
+
+pub(in crate::store) async fn the_noted_time_is_the_last_one(store: Shared<impl Store>) {
+    assert_eq!(store.noted_time().await.unwrap(), None);
+    for at in [time(0), time(60), time(-DAY)] {
+        store.note_time(at).await.unwrap();
+        assert_eq!(store.noted_time().await.unwrap(), Some(at));
+    }
+}

@@ -99,6 +99,7 @@ macro_rules! store_conformance {
             unacknowledged_events_go_after_some_days,
             an_account_without_active_devices_keeps_its_events_for_some_days,
             a_sweep_comes_to_every_account,
+            the_noted_time_is_the_last_one,
         );
         $crate::store::conformance::store_conformance!(
             $open, small_store;

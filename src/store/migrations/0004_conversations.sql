@@ -84,3 +84,9 @@ CREATE TABLE inbox (
     PRIMARY KEY (account, n),
     CHECK ((kind = 2) = (change IS NOT NULL) AND (kind = 2) = (at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- The time by which things were dropped for their age, noted now and then: a clock that is far ahead of it is doubted.
+CREATE TABLE noted_time (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at  INTEGER NOT NULL                               -- Unix seconds
+) STRICT;

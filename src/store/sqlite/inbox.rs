@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use kez_core::{ConversationId, DeviceId, MessageId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
-use rusqlite::{Connection, Row, params};
+use kez_serve::storage::unrefused;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, conversations, damaged, read_time, read_u64, retention};
 use crate::store::{
@@ -44,6 +46,14 @@ impl Inboxes for SqliteStore {
         retention: Retention,
     ) -> Result<Swept<ConversationRow>, StoreError> {
         retention::sweep_conversations(&self.database, after, retention).await
+    }
+
+    async fn noted_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.database.read(noted_time)?)
+    }
+
+    async fn note_time(&self, now: Timestamp) -> Result<(), StoreError> {
+        unrefused(self.database.write(move |db| Ok(note_time(db, now)?)).await)
     }
 }
 
@@ -171,15 +181,21 @@ fn events(
     if after < dropped {
         return Ok(Err(CursorRefusal::Gone { oldest: dropped + 1 }));
     }
-    Ok(Ok(InboxPage { events: page(&state, account, after, limits)?, head }))
+    let Page { events, missing } = page(&state, account, after, limits)?;
+    Ok(match missing {
+        Some(n) if events.is_empty() => Err(CursorRefusal::Gone { oldest: n + 1 }),
+        _ => Ok(InboxPage { events, head }),
+    })
 }
 
-fn page(
-    db: &Connection,
-    account: AccountId,
-    after: u64,
-    limits: InboxLimits,
-) -> rusqlite::Result<Vec<Event>> {
+struct Page {
+    events: Vec<Event>,
+    /// The event after them, if what it points to is not there. That is damage; but an inbox that cannot be read beyond it
+    /// would never be read again.
+    missing: Option<u64>,
+}
+
+fn page(db: &Connection, account: AccountId, after: u64, limits: InboxLimits) -> rusqlite::Result<Page> {
     let mut select = db.prepare_cached(
         "SELECT i.n, i.kind, i.subject,
              coalesce(fc.cid, wc.cid), coalesce(f.seq, w.seq), coalesce(f.at, w.at, i.at),
@@ -193,9 +209,13 @@ fn page(
          WHERE i.account = ?1 AND i.n > ?2 ORDER BY i.n LIMIT ?3",
     )?;
     let mut rows = select.query(params![account.0, after.cast_signed(), limits.events])?;
-    let mut events = Vec::new();
-    let mut left = limits.bytes;
+    let (mut events, mut left) = (Vec::new(), limits.bytes);
     while let Some(row) = rows.next()? {
+        if row.get_ref(5)? == ValueRef::Null {
+            let n = read_u64(row, 0)?;
+            tracing::error!(account = account.0, n, "an event of an inbox points to nothing");
+            return Ok(Page { events, missing: Some(n) });
+        }
         let bytes = row.get_ref(11)?.as_blob_or_null().ok().flatten().map_or(0, <[u8]>::len);
         match left.checked_sub(EVENT_BYTES + bytes) {
             Some(rest) => left = rest,
@@ -204,7 +224,7 @@ fn page(
         }
         events.push(Event { n: read_u64(row, 0)?, news: news(db, account, row)? });
     }
-    Ok(events)
+    Ok(Page { events, missing: None })
 }
 
 fn news(db: &Connection, account: AccountId, row: &Row<'_>) -> rusqlite::Result<News> {
@@ -252,6 +272,18 @@ fn ack(db: &Connection, device: DeviceRow, n: u64) -> Result<u64, JobError<AckRe
             .execute([device.0, n.cast_signed()])?;
     }
     Ok(n.max(mailbox.acked))
+}
+
+fn noted_time(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    db.prepare_cached("SELECT at FROM noted_time")?.query_row([], |row| read_time(row, 0)).optional()
+}
+
+fn note_time(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO noted_time (one, at) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET at = excluded.at",
+    )?
+    .execute([now.unix_seconds()])
+    .map(drop)
 }
 
 fn change(number: i64) -> rusqlite::Result<DeviceChange> {

@@ -225,3 +225,54 @@ async fn what_nobody_acknowledges_goes_after_the_days_of_retention() {
     assert_eq!(numbers(&read(&net, &phone, "?after=1").await), [2]);
     read(&net, &phone, "").await.expect_problem(410, "gone");
 }
+
+/// Somebody's only event, as long as it is there.
+async fn is_there(net: &Net, phone: &DeviceActor) -> bool {
+    net.sweep_events().await;
+    read(net, phone, "?after=0").await.status() == 200
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_at_the_start_drops_nothing_for_a_day() {
+    let (net, phone) = phone().await;
+    net.stop().await;
+    net.clock.set(net.now().plus_seconds(31 * 24 * 60 * 60).expect("a time"));
+    net.start_again().await;
+    assert!(is_there(&net, &phone).await);
+    net.advance_s(24 * 60 * 60 - 1);
+    assert!(is_there(&net, &phone).await);
+    // It was no mistake: the server was down for as long.
+    net.advance_s(1);
+    assert!(!is_there(&net, &phone).await);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_and_back_drops_nothing() {
+    let (net, phone) = phone().await;
+    let right = net.now();
+    for days in [31, 300] {
+        net.clock.set(right.plus_seconds(days * 24 * 60 * 60).expect("a time"));
+        assert!(is_there(&net, &phone).await, "{days}");
+    }
+    net.clock.set(right);
+    net.advance_s(30 * 24 * 60 * 60 - 1);
+    assert!(is_there(&net, &phone).await);
+    net.advance_s(1);
+    assert!(!is_there(&net, &phone).await);
+}
+
+/// A file that lost a row is damaged; its owner goes on behind it.
+#[tokio::test]
+async fn an_event_that_points_to_nothing_is_gone() {
+    let (net, phone) = phone().await;
+    for name in ["b", "c"] {
+        phone.owner().device(name).enrol().await.expect_status(201);
+    }
+    let file = rusqlite::Connection::open(net.args().db).expect("the file opens");
+    file.execute_batch("UPDATE inbox SET kind = 1, subject = 999, change = NULL, at = NULL WHERE n = 2")
+        .expect("written");
+    assert_eq!(numbers(&read(&net, &phone, "?after=0").await), [1]);
+    let gone = read(&net, &phone, "?after=1").await.expect_problem(410, "gone");
+    assert_eq!(gone.json()["oldest"], 3);
+    assert_eq!(numbers(&read(&net, &phone, "?after=2").await), [3]);
+}
