@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kez_core::{ConversationId, ConversationKind, Members, MessageId, PublicKey};
+use kez_core::{ConversationId, ConversationKind, Members, MessageId, PublicKey, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::devices::{device, id, revocation};
@@ -553,4 +553,62 @@ pub(in crate::store) async fn no_frame_goes_under_an_inbox_whose_front_looks_you
         let inbox = store.events(device.account, oldest - 1, limits).await.expect("the store works");
         assert_eq!(inbox.expect("a page").events.len(), 2);
     }
+}
+
+/// Sweeps everything, with events kept for ten days.
+async fn sweep_at(store: &impl Store, now: Timestamp) {
+    let before = |days: i64| now.plus_seconds(-days * 24 * 60 * 60).expect("a time");
+    let retention = Retention { now, settled_at: now, expired_at: before(10) };
+    assert_eq!(store.sweep_inboxes(None, retention).await.expect("the store works").next, None);
+    let mut after = None;
+    while let Some(next) = store.sweep_conversations(after, retention).await.expect("the store works").next {
+        after = Some(next);
+    }
+}
+
+/// Whoever was away for longer than messages are kept, and sends again what it got no answer to.
+pub(in crate::store) async fn an_id_is_known_after_its_frame_is_gone(store: Shared<impl Store>) {
+    const DAY: i64 = 24 * 60 * 60;
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    assert_eq!(
+        verdicts(&*store, alice, 1, vec![frame("a", 1), frame("b", 1)]).await,
+        [Ok(new(2)), Ok(new(3))]
+    );
+    assert_eq!(verdicts(&*store, bob, 1, vec![frame("c", 1)]).await, [Ok(new(4))]);
+    // Bob has seen his own.
+    let head = store.mailbox(bob.device).await.expect("the store works").expect("active").head;
+    store.ack(bob.device, head).await.expect("the store works").expect("acknowledged");
+    sweep_at(&*store, time(10 * DAY)).await;
+    assert_eq!(page(&*store, alice, 1, 1, ALL).await, Err(PageRefusal::Gone { oldest: 5 }));
+    let again = [frame("a", 1), frame("b", 1)];
+    let other = AcceptedFrame { bytes: b"other".to_vec(), ..frame("a", 1) };
+    let reused = Err(FrameRefusal::MidReused);
+    for _ in 0..2 {
+        let first = [Ok(repeated(2)), Ok(repeated(3))];
+        assert_eq!(verdicts(&*store, alice, 1, again.to_vec()).await, first);
+        assert_eq!(verdicts(&*store, alice, 1, vec![other.clone()]).await, [reused]);
+        assert_eq!(verdicts(&*store, bob, 1, again.to_vec()).await, [reused, reused]);
+        sweep_at(&*store, time(41 * DAY - 1)).await;
+    }
+    assert_eq!(
+        commit(&*store, bob, 1, bundle("a", 1, &["alice", "bob"], &[])).await,
+        Err(FrameRefusal::MidReused.into())
+    );
+    // Kept as long as it may come again, and no longer.
+    sweep_at(&*store, time(41 * DAY)).await;
+    assert_eq!(verdicts(&*store, alice, 1, vec![frame("a", 1)]).await, [Ok(new(5))]);
+}
+
+/// Of another epoch than the head no frame is taken, so nothing is kept of it.
+pub(in crate::store) async fn no_id_of_an_epoch_that_is_over_is_kept(store: Shared<impl Store>) {
+    const DAY: i64 = 24 * 60 * 60;
+    let devices = group(&*store, &["alice", "bob"]).await;
+    let [alice, bob] = devices.as_slice() else { panic!("two devices") };
+    verdicts(&*store, alice, 1, vec![frame("a", 1)]).await;
+    commit(&*store, bob, 1, bundle("on", 1, &["alice", "bob"], &[])).await.expect("accepted");
+    sweep_at(&*store, time(10 * DAY)).await;
+    let stale = Err(FrameRefusal::StaleEpoch(Head { epoch: 2, seq: 3 }));
+    assert_eq!(verdicts(&*store, alice, 1, vec![frame("a", 1)]).await, [stale]);
+    assert_eq!(verdicts(&*store, alice, 1, vec![frame("a", 2)]).await, [Ok(new(4))]);
 }

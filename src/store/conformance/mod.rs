@@ -84,6 +84,8 @@ macro_rules! store_conformance {
             who_comes_back_misses_nothing_that_was_for_it,
             who_left_does_not_see_the_log_move,
             no_frame_goes_under_an_inbox_whose_front_looks_young,
+            an_id_is_known_after_its_frame_is_gone,
+            no_id_of_an_epoch_that_is_over_is_kept,
         );
         $crate::store::conformance::store_conformance!(
             $open, inbox;

@@ -7,6 +7,7 @@ CREATE TABLE conversations (
     generation     INTEGER NOT NULL,                   -- 1 for the first of a pair, then counting; 1 for a group
     epoch          INTEGER NOT NULL CHECK (epoch > 0), -- the head: frames are accepted in this epoch only
     seq            INTEGER NOT NULL CHECK (seq > 0),   -- the head: number of the last frame
+    epoch_seq      INTEGER NOT NULL DEFAULT 1,         -- number of the commit that began the epoch
     oldest         INTEGER NOT NULL DEFAULT 1,         -- number of the first frame that is still here
     created_at     INTEGER NOT NULL,                   -- Unix milliseconds, by the server's clock
     creator        INTEGER NOT NULL REFERENCES accounts (id),
@@ -90,3 +91,17 @@ CREATE TABLE noted_time (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     at  INTEGER NOT NULL                               -- Unix seconds
 ) STRICT;
+
+-- Message ids of the head epoch whose frames are gone, where the sender may not know that they were accepted: one of its
+-- devices had not acknowledged them. Sent again, they are known again.
+CREATE TABLE spent_ids (
+    id           INTEGER PRIMARY KEY,
+    conversation INTEGER NOT NULL REFERENCES conversations (id),
+    mid          BLOB    NOT NULL CHECK (length(mid) = 16),
+    seq          INTEGER NOT NULL,
+    at           INTEGER NOT NULL,                     -- Unix milliseconds, that of the frame
+    sender       INTEGER NOT NULL,
+    sha256       BLOB    NOT NULL CHECK (length(sha256) = 32), -- of the frame
+    UNIQUE (conversation, mid)
+) STRICT;
+CREATE INDEX spent_ids_by_age ON spent_ids (at);

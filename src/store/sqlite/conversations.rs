@@ -3,6 +3,7 @@
 mod append;
 mod bundle;
 mod read;
+pub(super) mod spent;
 
 use async_trait::async_trait;
 use kez_core::{ConversationId, ConversationKind, FrameKind, MessageId, Timestamp};
@@ -137,12 +138,14 @@ struct Row<'a> {
     bytes: &'a [u8],
 }
 
-/// Stores a frame; its row, or nothing when its id is used in the conversation.
+/// Stores a frame; its row, or nothing when its id is used in the conversation, also by one that is gone.
 fn insert(db: &Connection, frame: &Row<'_>) -> rusqlite::Result<Option<i64>> {
     let inserted = db
         .prepare_cached(
             "INSERT INTO frames (conversation, seq, mid, kind, at, sender, request_sha256, bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (conversation, mid) DO NOTHING",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE NOT EXISTS (SELECT 1 FROM spent_ids WHERE conversation = ?1 AND mid = ?3)
+             ON CONFLICT (conversation, mid) DO NOTHING",
         )?
         .execute(params![
             frame.conversation,

@@ -17,6 +17,7 @@ use kez_serve::sqlite::Database;
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::conversations::spent;
 use crate::store::{AccountId, ConversationRow, Retention, StoreError, Swept};
 
 /// Accounts or conversations that one portion looks at. Some hundred microseconds on a runtime thread.
@@ -100,6 +101,10 @@ fn drop_front(
     db.prepare_cached("UPDATE accounts SET inbox_dropped = ?2 WHERE id = ?1")?.execute([account, last.n])?;
     for welcome in events.iter().filter_map(|event| event.welcome) {
         let_go_of_welcome(db, welcome, account)?;
+    }
+    // By age alone: some device has not acknowledged them.
+    for (conversation, seq) in events.iter().filter(|event| event.n > floor).filter_map(|event| event.frame) {
+        spent::keep(db, account, conversation, seq)?;
     }
     let mut frames = 0;
     for (conversation, seq) in delivered(&events) {
@@ -207,6 +212,11 @@ pub(super) async fn sweep_conversations(
     let looking = tokio::task::spawn_blocking(move || reading.read(|db| look(db, after, retention)));
     match looking.await.map_err(StoreError::failed)?? {
         Found::Nothing { last } => Ok(Swept { events: 0, frames: 0, next: last.map(ConversationRow) }),
+        Found::SpentIds => {
+            let job = database.write(move |db| Ok(spent::forget(db, retention.expired_at, DROP_ROWS)?));
+            unrefused(job.await)?;
+            Ok(Swept { events: 0, frames: 0, next: Some(ConversationRow(after)) })
+        }
         Found::Frames { conversation, through } => {
             let job = database.write(move |db| Ok(drop_frames(db, conversation, through)?));
             // It may have more, and comes again.
@@ -221,6 +231,8 @@ pub(super) async fn sweep_conversations(
 
 /// What a look at conversations finds.
 enum Found {
+    /// Message ids that have been kept for long enough.
+    SpentIds,
     /// No frames to drop as far as it looked; `None`: to the end.
     Nothing { last: Option<i64> },
     /// Frames to drop, up to this one.
@@ -229,6 +241,9 @@ enum Found {
 
 fn look(db: &Connection, after: i64, retention: Retention) -> rusqlite::Result<Found> {
     let state = db.unchecked_transaction()?;
+    if spent::are_due(&state, retention.expired_at)? {
+        return Ok(Found::SpentIds);
+    }
     let rows: Vec<i64> = state
         .prepare_cached("SELECT id FROM conversations WHERE id > ?1 ORDER BY id LIMIT ?2")?
         .query_map([after, SCAN_ROWS], |row| row.get(0))?

@@ -4,7 +4,7 @@ use kez_core::{ConversationId, FrameKind, Timestamp};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, params};
 
-use super::{Admitted, Row, admit, earlier, insert};
+use super::{Admitted, Row, admit, earlier, insert, spent};
 use crate::store::sqlite::inbox;
 use crate::store::{AcceptedFrame, Appended, Author, FrameRefusal, NotAdmitted, Placed};
 
@@ -71,11 +71,12 @@ fn repeated(
     by: Author,
     frame: &AcceptedFrame,
 ) -> rusqlite::Result<Option<Verdict>> {
-    Ok(earlier(db, conversation, frame.id)?.map(|earlier| {
-        if earlier.sender == by.account && earlier.bytes == frame.bytes {
-            Ok(Placed { seq: earlier.seq, at: earlier.at, is_repeated: true })
-        } else {
-            Err(FrameRefusal::MidReused)
-        }
+    let Some(earlier) = earlier(db, conversation, frame.id)? else {
+        return spent::verdict(db, conversation, by, frame);
+    };
+    Ok(Some(if earlier.sender == by.account && earlier.bytes == frame.bytes {
+        Ok(Placed { seq: earlier.seq, at: earlier.at, is_repeated: true })
+    } else {
+        Err(FrameRefusal::MidReused)
     }))
 }

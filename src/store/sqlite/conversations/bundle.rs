@@ -191,7 +191,7 @@ fn advance(db: &Connection, admitted: &Admitted, bundle: &AcceptedBundle) -> Res
     let epoch = i64::try_from(bundle.epoch).unwrap_or(-1);
     let seq: Option<i64> = db
         .prepare_cached(
-            "UPDATE conversations SET epoch = epoch + 1, seq = seq + 1 WHERE id = ?1 AND epoch = ?2 RETURNING seq",
+            "UPDATE conversations SET epoch = epoch + 1, seq = seq + 1, epoch_seq = seq + 1 WHERE id = ?1 AND epoch = ?2 RETURNING seq",
         )?
         .query_row([admitted.conversation, epoch], |row| row.get(0))
         .optional()?;
