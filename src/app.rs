@@ -25,8 +25,9 @@ use crate::events::Streams;
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
-use crate::store::{Store, Woken};
+use crate::store::{AccountId, Store, Woken};
 use crate::web::WebClient;
+use crate::writes::{TooManyWrites, Writes};
 
 /// The state of a running server, read-only but for its counters.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub(crate) struct App {
     pub sessions: Sessions,
     /// The sig-server within; `None`: there is none.
     pub chains: Option<Arc<Chains>>,
+    /// Who has writes under way.
+    pub writes: Writes,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
     /// What tells the time by which things are dropped for their age.
@@ -177,6 +180,25 @@ impl App {
     pub(crate) fn devices_changed(&self, primary: &PublicKey) {
         self.known_devices.changed(primary);
         self.bus.devices_changed(primary);
+    }
+
+    /// Does a write of an account [`to_the_end`], as one of the few that it may have under way.
+    pub(crate) async fn write<T, E>(
+        &self,
+        account: AccountId,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<TooManyWrites> + Send + 'static,
+    {
+        let turn = self.writes.begin(account)?;
+        let done = async move {
+            let done = work.await;
+            drop(turn);
+            done
+        };
+        to_the_end(done).await
     }
 
     /// How the last writes went, here and in the sig-server within.

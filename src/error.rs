@@ -26,6 +26,7 @@ use crate::store::{
     StoreError, UploadRefusal,
 };
 use crate::webfinger::BadQuery;
+use crate::writes::TooManyWrites;
 pub(crate) use blobs::BlobError;
 use conversations::ConversationError;
 pub(crate) use small_store::EntryError;
@@ -33,6 +34,9 @@ pub(crate) use small_store::EntryError;
 /// When to try again to open a stream, in seconds. A stream whose client is gone without a word is noticed by the next
 /// comment that cannot be sent, after 25 s of silence.
 const STREAM_RETRY_S: u64 = 30;
+
+/// When to try a write again of which too many are under way, in seconds: they take less.
+const WRITE_RETRY_S: u64 = 1;
 
 /// How calls are authenticated here (RFC 9110 section 11.6.1). The realm is one for each origin.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature realm=\"kez-chat\"");
@@ -148,6 +152,9 @@ pub(crate) enum ApiError {
     /// The device or the account has as many streams as it may.
     #[error(transparent)]
     TooManyStreams(#[from] TooManyStreams),
+    /// The account has as many writes under way as it may.
+    #[error(transparent)]
+    TooManyWrites(#[from] TooManyWrites),
     /// A stream has no head without a body.
     #[error("a stream of events is for GET")]
     NoHead,
@@ -255,6 +262,10 @@ fn problem(error: ApiError) -> Problem {
         ApiError::TooManyStreams(_) => {
             refused(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams")
                 .retry_after(STREAM_RETRY_S)
+        }
+        ApiError::TooManyWrites(_) => {
+            refused(StatusCode::TOO_MANY_REQUESTS, "too_many_writes", "Too many writes at once")
+                .retry_after(WRITE_RETRY_S)
         }
         ApiError::NoHead => {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, HeaderValue::from_static("GET"))

@@ -24,6 +24,7 @@ mod retention;
 mod secret;
 mod sigchains;
 mod web;
+mod writes;
 
 pub mod admin;
 pub mod config;

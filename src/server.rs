@@ -33,6 +33,7 @@ use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
 use crate::store::{AuditId, SqliteStore, Store, StoreError};
 use crate::web::WebClient;
+use crate::writes::Writes;
 
 /// Request headers that scripts of other origins may send.
 const CORS_HEADERS: &str = "Content-Digest, Content-Range, Content-Type, If-Match, If-None-Match, If-Range, Kez-Invite, Last-Event-ID, Range, Signature, Signature-Input";
@@ -172,6 +173,7 @@ impl Server {
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
             ages,
             clock: world.clock,
+            writes: Writes::default(),
             web: WebClient::new(args.web_dir.clone(), &args.server),
             openapi: Documents::new(router::openapi_json()),
             draining: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use super::conversation_bodies::{
 use super::cursor::Cursor;
 use super::lookup::{Param, text};
 use super::schema::ProblemBody;
-use crate::app::{App, to_the_end};
+use crate::app::App;
 use crate::caller::{Caller, Signed, SignedJson};
 use crate::conversations::{BUNDLE_BYTES_MAX, RECIPIENTS_MAX, check_bundle, check_first_bundle};
 use crate::error::ApiError;
@@ -40,7 +40,7 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
         (status = 409, description = "`conversation_exists` with `cid`, `cid_taken`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -53,12 +53,15 @@ pub(crate) async fn create_conversation(
     let by = author(&signed.caller);
     let bundle = check_first_bundle(bundle.into(), cid, kind, &signed.caller.primary, app.clock.now())?;
     let members = bundle.members_after.clone();
-    let created = to_the_end(async move {
-        let created = app.store.create(by, cid, kind, bundle).await??;
-        app.wake(&created.woken);
-        Ok::<_, ApiError>(created)
-    })
-    .await?;
+    let created = app.write(by.account, {
+        let app = Arc::clone(&app);
+        async move {
+            let created = app.store.create(by, cid, kind, bundle).await??;
+            app.wake(&created.woken);
+            Ok::<_, ApiError>(created)
+        }
+    });
+    let created = created.await?;
     let Committed { placed, generation, .. } = created;
     let body = CreatedBody { cid, kind, members, generation, epoch: 1, seq: placed.seq, at: placed.at };
     Ok(if placed.is_repeated { Stored::Before(body) } else { Stored::New(body) })
@@ -83,7 +86,7 @@ pub(crate) async fn create_conversation(
         (status = 409, description = "`stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -101,12 +104,15 @@ pub(crate) async fn commit(
         Err(fault) => return Err(unless_stranger(&app, &signed.caller, cid, fault.into()).await),
     };
     let epoch = bundle.epoch;
-    let Committed { placed, .. } = to_the_end(async move {
-        let committed = app.store.commit(by, cid, bundle).await??;
-        app.wake(&committed.woken);
-        Ok::<_, ApiError>(committed)
-    })
-    .await?;
+    let committed = app.write(by.account, {
+        let app = Arc::clone(&app);
+        async move {
+            let committed = app.store.commit(by, cid, bundle).await??;
+            app.wake(&committed.woken);
+            Ok::<_, ApiError>(committed)
+        }
+    });
+    let Committed { placed, .. } = committed.await?;
     // The epoch after it, which is one that the store has: it refuses every bundle of an epoch that it never came to.
     let body = CommittedBody { epoch: epoch + 1, seq: placed.seq, at: placed.at };
     Ok(if placed.is_repeated { Stored::Before(body) } else { Stored::New(body) })

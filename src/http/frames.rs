@@ -14,11 +14,11 @@ use super::conversations::{author, conversation, unless_stranger};
 use super::cursor::Cursor;
 use super::lookup::Param;
 use super::schema::ProblemBody;
-use crate::app::{App, to_the_end};
+use crate::app::App;
 use crate::caller::{Caller, Signed, SignedJson};
 use crate::conversations::{FrameFault, check_frame};
 use crate::error::ApiError;
-use crate::store::{AcceptedFrame, PageLimits, Placed};
+use crate::store::{AcceptedFrame, NotAdmitted, PageLimits, Placed};
 
 /// The most bytes of frames in a page, but for its first one: what an answer holds in memory.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -42,7 +42,7 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
         (status = 409, description = "`stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -111,8 +111,13 @@ async fn many(
     for FrameBody { mid, frame } in frames {
         checked.push((mid, check_frame(cid, mid, frame.0).map(|frame| accepted.push(frame))));
     }
-    // Without a good one this still says whether the caller may ask at all.
-    let mut verdicts = store(app, caller, cid, accepted).await?.into_iter();
+    let mut verdicts = match accepted.is_empty() {
+        // There is nothing to write, but whether the caller may ask at all is still to be said.
+        true if app.store.is_member(caller.account, cid).await? => Vec::new(),
+        true => return Err(NotAdmitted::NotAMember.into()),
+        false => store(app, caller, cid, accepted).await?,
+    }
+    .into_iter();
     let verdict = |(mid, checked): (MessageId, Result<(), FrameFault>)| match checked {
         // invariant: the store answers a verdict for each frame.
         Ok(()) => result(mid, verdicts.next().unwrap_or(Err(ApiError::Shape))),
@@ -129,12 +134,15 @@ async fn store(
     frames: Vec<AcceptedFrame>,
 ) -> Result<Vec<Result<Placed, ApiError>>, ApiError> {
     let (by, at) = (author(caller), app.clock.now().truncated_to_millis());
-    let verdicts = to_the_end(async move {
-        let appended = app.store.append(by, cid, frames, at).await??;
-        app.wake(&appended.woken);
-        Ok::<_, ApiError>(appended.verdicts)
-    })
-    .await?;
+    let verdicts = app.write(by.account, {
+        let app = Arc::clone(&app);
+        async move {
+            let appended = app.store.append(by, cid, frames, at).await??;
+            app.wake(&appended.woken);
+            Ok::<_, ApiError>(appended.verdicts)
+        }
+    });
+    let verdicts = verdicts.await?;
     Ok(verdicts.into_iter().map(|verdict| verdict.map_err(ApiError::from)).collect())
 }
 

@@ -190,7 +190,7 @@ pub(crate) async fn inbox(
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -200,7 +200,10 @@ pub(crate) async fn ack(
     call: SignedJson<ACK_BYTES_MAX>,
 ) -> Result<Json<AckedBody>, ApiError> {
     let AckBody { n } = call.parse()?;
-    Ok(Json(AckedBody { acked: app.store.ack(call.caller.device, n).await?? }))
+    let Caller { account, device, .. } = call.caller;
+    let store = Arc::clone(&app.store);
+    let acked = app.write(account, async move { Ok::<_, ApiError>(store.ack(device, n).await??) }).await?;
+    Ok(Json(AckedBody { acked }))
 }
 
 /// The inbox as the calling device finds it.

@@ -71,7 +71,7 @@ pub(crate) struct ClaimBody {
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -83,7 +83,9 @@ pub(crate) async fn upload(
 ) -> Result<Json<KeyPackageCounts>, ApiError> {
     app.admit_upload(client)?;
     let upload = decided(&app, &call.caller, call.parse()?).await?;
-    Ok(Json(app.store.add_key_packages(upload).await??))
+    let store = Arc::clone(&app.store);
+    let added = async move { Ok::<_, ApiError>(store.add_key_packages(upload).await??) };
+    Ok(Json(app.write(call.caller.account, added).await?))
 }
 
 /// How many key packages of the calling device others can still be given.
@@ -123,7 +125,7 @@ pub(crate) async fn count(
         (status = 409, description = "`id_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`claims_limited`, `rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`claims_limited`, `rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -136,7 +138,9 @@ pub(crate) async fn claim(
     let caller = call.caller;
     let claim =
         Claim { claimer: caller.account, device: caller.device, id, target: primary, at: app.clock.now() };
-    Ok(Json(app.store.claim_key_packages(claim).await??))
+    let store = Arc::clone(&app.store);
+    let claimed = async move { Ok::<_, ApiError>(store.claim_key_packages(claim).await??) };
+    Ok(Json(app.write(caller.account, claimed).await?))
 }
 
 /// Decides on a thread that may be busy: 101 packages are 202 signatures, some 10 ms.

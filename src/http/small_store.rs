@@ -171,7 +171,7 @@ pub(crate) async fn read_entry(
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -205,7 +205,7 @@ pub(crate) async fn write_entry(
         (status = 403, description = "`account_suspended`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "`version_mismatch` with the stored `version`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -233,7 +233,10 @@ async fn write(
     let text = EntryNameText(name.to_string());
     let (account, device, at) = (caller.account, caller.device, app.clock.now());
     let write = EntryWrite { account, device, name, expected, bytes, at };
-    let version = app.store.write_entry(write).await?.map_err(EntryError::from)?;
+    let store = Arc::clone(&app.store);
+    let written =
+        async move { Ok::<_, ApiError>(store.write_entry(write).await?.map_err(EntryError::from)?) };
+    let version = app.write(account, written).await?;
     Ok(Tagged(StatusCode::OK, version, VersionBody { name: text, version }))
 }
 

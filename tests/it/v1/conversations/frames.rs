@@ -192,3 +192,47 @@ async fn several_have_each_a_verdict() {
     assert_eq!(log(&bob, cid(1)).await, [2, 3, 4]);
     net.check_conversations();
 }
+
+/// Somebody who sends without waiting for answers waits for herself, and others for a few of hers only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_32_writes_under_way() {
+    let (net, [alice, bob]) = group(["alice", "bob"]).await;
+    let target = below(cid(1), "frames");
+    let file = rusqlite::Connection::open(net.args().db).expect("the file");
+    file.execute_batch("BEGIN IMMEDIATE").expect("no write goes on");
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let call = super::posting(&alice, &target, &said(cid(1), &n.to_string(), 1));
+        calls.spawn(call.send());
+    }
+    for _ in 0..8 {
+        let refused = calls.join_next().await.expect("a call").expect("no panic");
+        let refused = refused.expect_problem(429, "too_many_writes");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    let bobs = tokio::spawn(super::posting(&bob, &target, &said(cid(1), "bob", 1)).send());
+    file.execute_batch("ROLLBACK").expect("writes go on");
+    assert_eq!(bobs.await.expect("no panic").status(), 201);
+    while let Some(answer) = calls.join_next().await {
+        answer.expect("no panic").expect_status(201);
+    }
+    say(&alice, cid(1), "again", 1).await.expect_status(201);
+    assert_eq!(log(&bob, cid(1)).await.len(), 34);
+    net.check_conversations();
+}
+
+/// Frames that are none are refused beside the writer: also by a stranger, and while no write goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_frame_does_not_wait_for_writes() {
+    let (net, [alice]) = group(["alice"]).await;
+    let mallory = net.actor("mallory").device("phone");
+    mallory.set_up().await;
+    let target = below(cid(1), "frames");
+    let file = rusqlite::Connection::open(net.args().db).expect("the file");
+    file.execute_batch("BEGIN IMMEDIATE").expect("no write goes on");
+    let bad = json!({"frames": [{"mid": mid("1"), "frame": "AAAA"}, {"mid": mid("2"), "frame": "AAAA"}]});
+    let answer = post(&alice, &target, &bad).await.expect_status(200).json();
+    assert_eq!(answer["results"][1]["code"], "bad_frame");
+    post(&mallory, &target, &bad).await.expect_problem(403, "not_a_member");
+    file.execute_batch("ROLLBACK").expect("writes go on");
+}
