@@ -55,7 +55,7 @@ pub(crate) struct App {
     /// The names under which signed calls are taken.
     pub authorities: Authorities,
     /// Devices that called lately.
-    pub known_devices: KnownDevices,
+    pub known_devices: Arc<KnownDevices>,
     /// Opens sessions, and knows its own.
     pub sessions: Sessions,
     /// The sig-server within; `None`: there is none.
@@ -178,8 +178,7 @@ impl App {
     /// Makes everything that trusts the devices of an account look at them again. To be called as soon as the
     /// enrolment, renewal or revocation is durable, and before it is answered.
     pub(crate) fn devices_changed(&self, primary: &PublicKey) {
-        self.known_devices.changed(primary);
-        self.bus.devices_changed(primary);
+        self.bus.devices_changed(primary); // which the known devices hear as well
     }
 
     /// Does a write of an account [`to_the_end`], as one of the few that it may have under way.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kez_core::PublicKey;
 use tokio::sync::watch;
@@ -21,12 +21,19 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     /// Tells that devices of an account were taken in, renewed or revoked. To be called after the commit.
     fn devices_changed(&self, primary: &PublicKey);
 
+    /// Tells `hear` of every account whose devices change from now on, whoever listens to it. A change that was made here
+    /// is heard before [`devices_changed`](Self::devices_changed) returns.
+    fn hear_devices(&self, hear: HearDevices);
+
     /// Hears of everything about an account from now on. Listen first, then read: so nothing falls between.
     fn listen(&self, primary: PublicKey) -> Listener;
 
     /// Ends all listeners, also those that are yet to come: the server stops.
     fn close(&self);
 }
+
+/// Takes the account whose devices changed. Must be quick, and not call the bus.
+pub(crate) type HearDevices = Box<dyn Fn(&PublicKey) + Send + Sync>;
 
 /// The bus has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,8 +44,8 @@ pub(crate) struct Closed;
 #[derive(Debug)]
 pub(crate) struct Listener {
     hints: watch::Receiver<()>,
-    /// Dropped after `hints`: then the last listener of an account is not counted any more.
-    _entry: Option<Forget>,
+    /// What the bus keeps for as long. Dropped after `hints`: then the last listener of an account is not counted any more.
+    _entry: Option<Box<dyn fmt::Debug + Send + Sync>>,
 }
 
 impl Listener {
@@ -52,6 +59,17 @@ impl Listener {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalBus {
     accounts: Arc<Mutex<Accounts>>,
+    hearers: Arc<RwLock<Hearers>>,
+}
+
+/// Who is told of every account's devices.
+#[derive(Default)]
+struct Hearers(Vec<HearDevices>);
+
+impl fmt::Debug for Hearers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} hearers", self.0.len())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +99,14 @@ impl Bus for LocalBus {
     }
 
     fn devices_changed(&self, primary: &PublicKey) {
+        for hear in &self.hearers.read().unwrap_or_else(PoisonError::into_inner).0 {
+            hear(primary);
+        }
         self.tell(primary);
+    }
+
+    fn hear_devices(&self, hear: HearDevices) {
+        self.hearers.write().unwrap_or_else(PoisonError::into_inner).0.push(hear);
     }
 
     fn listen(&self, primary: PublicKey) -> Listener {
@@ -90,7 +115,7 @@ impl Bus for LocalBus {
             return Listener { hints: watch::channel(()).1, _entry: None };
         }
         let hints = accounts.listened_to.entry(primary).or_default().subscribe();
-        Listener { hints, _entry: Some(Forget { bus: self.clone(), primary }) }
+        Listener { hints, _entry: Some(Box::new(Forget { bus: self.clone(), primary })) }
     }
 
     fn close(&self) {
@@ -158,6 +183,24 @@ mod tests {
         assert!(!is_told(&mut alice).await);
         bus.wake(&[Woken { account: AccountId::new(1), primary: key(1), head: 7 }]);
         assert!(is_told(&mut alice).await);
+    }
+
+    #[test]
+    fn changes_of_devices_are_heard_of_every_account_also_where_nobody_listens() {
+        let bus = LocalBus::default();
+        let heard: [Arc<Mutex<Vec<PublicKey>>>; 2] = Default::default();
+        for keys in &heard {
+            let keys = Arc::clone(keys);
+            bus.hear_devices(Box::new(move |primary| keys.lock().unwrap().push(*primary)));
+        }
+        let _alice = bus.listen(key(1));
+        bus.devices_changed(&key(1));
+        bus.wake(&[Woken { account: AccountId::new(2), primary: key(2), head: 7 }]);
+        bus.close();
+        bus.devices_changed(&key(3)); // while the server stops
+        for keys in heard {
+            assert_eq!(*keys.lock().unwrap(), [key(1), key(3)]);
+        }
     }
 
     #[test]

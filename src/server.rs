@@ -19,7 +19,7 @@ use crate::age_clock::AgeClock;
 use crate::app::{App, Limits};
 use crate::blobs::depot::Depot;
 use crate::blobs::sweep;
-use crate::bus::LocalBus;
+use crate::bus::{Bus, LocalBus};
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::commands::CommandWatch;
 use crate::config::{ConfigError, ServeArgs, Switch};
@@ -153,10 +153,11 @@ impl Server {
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
         let addr = listener.addr();
+        let (bus, known_devices) = bus();
         let ages = age_clock(&*store, &*world.clock).await?;
         let app = Arc::new(App {
             authorities: Authorities::new(&public_urls, addr),
-            known_devices: KnownDevices::new(),
+            known_devices,
             sessions: Sessions::new(&secrets),
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
@@ -166,14 +167,14 @@ impl Server {
             depot,
             blob_storage_bytes_max: args.blob_storage_max.0,
             store,
-            bus: Arc::new(LocalBus::default()),
+            bus,
             streams: Streams::new(world.streams),
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
             limits: (args.rate_limit == Switch::On).then(|| Limits::new(&world.clock)),
             ages,
-            clock: world.clock,
             writes: Writes::default(),
+            clock: world.clock,
             web: WebClient::new(args.web_dir.clone(), &args.server),
             openapi: Documents::new(router::openapi_json()),
             draining: AtomicBool::new(false),
@@ -257,6 +258,14 @@ async fn take_over(store: &dyn Store, server: &ServerName) -> Result<AuditId, St
 fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {
     let folder = args.blob_folder();
     Depot::open(&folder).map_err(|source| StartError::BlobStore { folder, source })
+}
+
+/// The bus, and the devices that are known until it says that they changed.
+fn bus() -> (Arc<dyn Bus>, Arc<KnownDevices>) {
+    let (bus, known_devices) = (LocalBus::default(), Arc::new(KnownDevices::new()));
+    let known = Arc::clone(&known_devices);
+    bus.hear_devices(Box::new(move |primary| known.changed(primary)));
+    (Arc::new(bus), known_devices)
 }
 
 /// Goes on from the time that was noted last; notes the first.
