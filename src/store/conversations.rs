@@ -271,6 +271,9 @@ pub enum PageRefusal {
 }
 
 /// Conversations and their frames.
+///
+/// An engine with several writers at once takes the row of the conversation before it reads its head, and then the rows of
+/// accounts in the order of their numbers, in every write: else two writes give one number twice, or wait for each other.
 #[async_trait]
 pub trait Conversations: std::fmt::Debug + Send + Sync + 'static {
     /// Creates a conversation with its first bundle, in one step; says so when it was done before.
