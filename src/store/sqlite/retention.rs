@@ -20,8 +20,12 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::conversations::spent;
 use crate::store::{AccountId, ConversationRow, Retention, StoreError, Swept};
 
-/// Accounts or conversations that one portion looks at. Some hundred microseconds on a runtime thread.
+/// Accounts that one portion looks at. Some hundred microseconds on a runtime thread.
 const SCAN_ROWS: i64 = 64;
+
+/// Conversations that one portion looks at. Fewer, because what it reads of them is read by nobody else, and may have to
+/// come from the disk.
+const SCAN_CONVERSATIONS: i64 = 16;
 
 /// Events or frames that one portion drops. The pages of 128 of the largest frames are freed in about 5 ms, for which
 /// everybody else's writes wait.
@@ -207,10 +211,8 @@ pub(super) async fn sweep_conversations(
     after: Option<ConversationRow>,
     retention: Retention,
 ) -> Result<Swept<ConversationRow>, StoreError> {
-    let (reading, after) = (database.clone(), after.map_or(0, |row| row.0));
-    // On a thread of its own: what it reads is read by nobody else, so it may have to come from the disk.
-    let looking = tokio::task::spawn_blocking(move || reading.read(|db| look(db, after, retention)));
-    match looking.await.map_err(StoreError::failed)?? {
+    let after = after.map_or(0, |row| row.0);
+    match database.read(|db| look(db, after, retention))? {
         Found::Nothing { last } => Ok(Swept { events: 0, frames: 0, next: last.map(ConversationRow) }),
         Found::SpentIds => {
             let job = database.write(move |db| Ok(spent::forget(db, retention.expired_at, DROP_ROWS)?));
@@ -246,7 +248,7 @@ fn look(db: &Connection, after: i64, retention: Retention) -> rusqlite::Result<F
     }
     let rows: Vec<i64> = state
         .prepare_cached("SELECT id FROM conversations WHERE id > ?1 ORDER BY id LIMIT ?2")?
-        .query_map([after, SCAN_ROWS], |row| row.get(0))?
+        .query_map([after, SCAN_CONVERSATIONS], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let expired = retention.expired_at.unix_millis();
     for &conversation in &rows {
@@ -260,7 +262,7 @@ fn look(db: &Connection, after: i64, retention: Retention) -> rusqlite::Result<F
             return Ok(Found::Frames { conversation, through });
         }
     }
-    let more = i64::try_from(rows.len()).is_ok_and(|count| count == SCAN_ROWS);
+    let more = i64::try_from(rows.len()).is_ok_and(|count| count == SCAN_CONVERSATIONS);
     Ok(Found::Nothing { last: if more { rows.last().copied() } else { None } })
 }
 
