@@ -4,7 +4,7 @@ import rfc8785
 
 DOMAIN = b"kez-chat/deletion-receipt/v1\0"
 AT = "2026-05-25T00:00:00Z"
-KEPT = ["handle", "registration_hashes", "deletion_hash", "frames_for_others", "group_places", "sigchain_events"]
+KEPT = ["handle", "registration_hashes", "deletion_hash", "frames_for_others", "group_places", "operator_records", "sigchain_events"]
 
 
 def write(g):

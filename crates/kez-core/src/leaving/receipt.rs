@@ -20,13 +20,14 @@ const VERSION: i64 = 1;
 /// What remains after a deletion, as a server of this version names it: the handle, so that nobody else takes it; hashes
 /// of the accepted registrations and of the deletion, so that neither counts twice; frames that others have not fetched,
 /// without their sender; the key's place in groups until members remove it; and what was published elsewhere, which no
-/// home server can take back.
-pub const KEPT_AFTER_DELETION: [&str; 6] = [
+/// home server can take back; and what the operator wrote down about the key.
+pub const KEPT_AFTER_DELETION: [&str; 7] = [
     "handle",
     "registration_hashes",
     "deletion_hash",
     "frames_for_others",
     "group_places",
+    "operator_records",
     "sigchain_events",
 ];
 
