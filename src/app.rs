@@ -22,6 +22,7 @@ use crate::blobs::depot::Depot;
 use crate::bus::Bus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::events::Streams;
+use crate::leaving::Receipts;
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
@@ -58,6 +59,8 @@ pub(crate) struct App {
     pub known_devices: Arc<KnownDevices>,
     /// Opens sessions, and knows its own.
     pub sessions: Sessions,
+    /// Signs receipts of deletions.
+    pub receipts: Receipts,
     /// The sig-server within; `None`: there is none.
     pub chains: Option<Arc<Chains>>,
     /// Who has writes under way.
@@ -90,6 +93,9 @@ const CALLS: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
 const DEVICE_CHANGES: NonZeroU32 = NonZeroU32::new(60).unwrap();
 /// Each costs two requests to somebody else's server. Per minute.
 const RESOLUTIONS: NonZeroU32 = NonZeroU32::new(30).unwrap();
+/// A person exports now and again, or once more because a line was cut. Each reads all of an account, some 100 MiB.
+/// Per ten minutes.
+const EXPORTS: NonZeroU32 = NonZeroU32::new(6).unwrap();
 /// Each may cost 202 signature checks, some 10 ms. A device refills once it has given 80 away. Per minute.
 const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
@@ -102,6 +108,7 @@ pub(crate) struct Limits {
     lookups: RateLimit,
     resolutions: RateLimit,
     uploads: RateLimit,
+    exports: RateLimit,
 }
 
 impl Limits {
@@ -118,6 +125,7 @@ impl Limits {
             lookups: limit(LOOKUPS, 60),
             resolutions: limit(RESOLUTIONS, 60),
             uploads: limit(UPLOADS, 60),
+            exports: limit(EXPORTS, 600),
         }
     }
 }
@@ -136,6 +144,11 @@ impl App {
     /// Counts an enrolment or a revocation.
     pub(crate) fn admit_device_change(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.device_changes.check(&client.net()))
+    }
+
+    /// Counts an export.
+    pub(crate) fn admit_export(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.exports.check(&client.net()))
     }
 
     /// Counts a lookup.

@@ -19,11 +19,12 @@ use crate::caller::WeakKey;
 use crate::devices::DeviceRefusal;
 use crate::events::TooManyStreams;
 use crate::key_packages::UploadFault;
+use crate::leaving::LeavingRefusal;
 use crate::registration::{Refusal, SKEW_MAX_S};
 use crate::resolve::ResolveError;
 use crate::store::{
-    AckRefusal, ClaimRefusal, CursorRefusal, EnrolRefusal, NoMailbox, RegisterRefusal, RevokeRefusal,
-    StoreError, UploadRefusal,
+    AckRefusal, ClaimRefusal, CursorRefusal, DeletionRefusal, EnrolRefusal, NoMailbox, RegisterRefusal,
+    RevokeRefusal, StoreError, UploadRefusal,
 };
 use crate::webfinger::BadQuery;
 use crate::writes::TooManyWrites;
@@ -69,6 +70,12 @@ pub(crate) enum ApiError {
     /// A revocation names nothing that is stored.
     #[error(transparent)]
     Revoke(#[from] RevokeRefusal),
+    /// A deletion is against the rules of this server.
+    #[error(transparent)]
+    Leaving(#[from] LeavingRefusal),
+    /// A deletion collides with what is stored.
+    #[error(transparent)]
+    Deletion(#[from] DeletionRefusal),
     /// The signature of a call is missing, not of the profile, or not the device's.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -219,6 +226,8 @@ fn problem(error: ApiError) -> Problem {
         }
         ApiError::Device(DeviceRefusal::WrongServer { server }) => wrong_server(&detail, &server),
         ApiError::Device(DeviceRefusal::ClockSkew { server_time }) => clock_skew(&detail, server_time),
+        ApiError::Leaving(refusal) => refused_leaving(&detail, refusal),
+        ApiError::Deletion(DeletionRefusal::NotHeld) => refused_leaving(&detail, LeavingRefusal::NotHeld),
         ApiError::Enrol(refusal) => {
             let (status, code, title) = enrolment_words(refusal);
             refused(status, code, title)
@@ -305,6 +314,16 @@ fn claim(refusal: ClaimRefusal) -> Problem {
     }
 }
 
+fn refused_leaving(detail: &str, refusal: LeavingRefusal) -> Problem {
+    match refusal {
+        LeavingRefusal::WrongServer { server } => wrong_server(detail, &server),
+        LeavingRefusal::ClockSkew { server_time } => clock_skew(detail, server_time),
+        LeavingRefusal::NotHeld => {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found").detail(detail.to_owned())
+        }
+    }
+}
+
 fn wrong_server(detail: &str, server: &ServerName) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "wrong_server", "Signed for another server")
         .detail(detail.to_owned())
@@ -352,6 +371,7 @@ fn enrolment_words(refusal: EnrolRefusal) -> Words {
         EnrolRefusal::AccountSuspended => {
             (StatusCode::FORBIDDEN, "account_suspended", "Account is suspended")
         }
+        EnrolRefusal::Leaving => (StatusCode::CONFLICT, "account_leaving", "Account is being deleted"),
         EnrolRefusal::DeviceRevoked => (StatusCode::CONFLICT, "device_revoked", "Device was revoked"),
         EnrolRefusal::DeviceExists => (StatusCode::CONFLICT, "device_exists", "Device has other keys"),
         EnrolRefusal::Superseded => (StatusCode::CONFLICT, "superseded", "A later enrolment is stored"),

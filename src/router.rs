@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    blobs, conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth, register,
-    resolve, server_info, session, small_store, web, webfinger,
+    account, blobs, conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth,
+    register, resolve, server_info, session, small_store, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -35,6 +35,7 @@ use crate::http::{
         (name = "inbox", description = "What an account has to read, and how far its devices are"),
         (name = "blobs", description = "Encrypted attachments"),
         (name = "small store", description = "Small encrypted values of an account"),
+        (name = "account", description = "One's own data, and the end of them here"),
         (name = "server", description = "The server itself"),
         (name = "internal", description = "For the operator's own network"),
     )
@@ -64,6 +65,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(devices::revoke))
         .routes(routes!(devices::list))
         .routes(routes!(session::open))
+        .routes(routes!(account::delete))
+        .routes(routes!(account::export))
         .routes(routes!(conversations::create_conversation, conversations::list_conversations))
         .routes(routes!(conversations::show_conversation))
         .routes(routes!(conversations::commit))

@@ -24,6 +24,7 @@ use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::commands::CommandWatch;
 use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::events::{StreamLimits, Streams};
+use crate::leaving::{self, Receipts};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
@@ -130,6 +131,7 @@ pub struct Server {
     commands: CommandWatch,
     sweeper: Sweeper,
     blob_sweeper: tokio::task::JoinHandle<()>,
+    leavers: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
@@ -159,6 +161,7 @@ impl Server {
             authorities: Authorities::new(&public_urls, addr),
             known_devices,
             sessions: Sessions::new(&secrets),
+            receipts: Receipts::new(args.server.clone(), &secrets),
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
             records: Records::new(args.server.clone(), &args.sig_server_url),
@@ -187,7 +190,8 @@ impl Server {
         let sweeper = Sweeper::start(Arc::clone(&app), shutdown.clone());
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
         let blob_sweeper = tokio::spawn(sweep::run(Arc::clone(&app), shutdown.clone()));
-        Ok(Self { addr, app, running, sigchains, commands, sweeper, blob_sweeper, shutdown })
+        let leavers = tokio::spawn(leaving::run(Arc::clone(&app), shutdown.clone()));
+        Ok(Self { addr, app, running, sigchains, commands, sweeper, blob_sweeper, leavers, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -238,6 +242,9 @@ impl Server {
         self.sweeper.join().await;
         if let Err(error) = self.blob_sweeper.await {
             tracing::error!(error = %error, "the sweeper of blobs broke off");
+        }
+        if let Err(error) = self.leavers.await {
+            tracing::error!(error = %error, "the task that deletes accounts broke off");
         }
         if let Some(sigchains) = self.sigchains {
             sigchains.join().await;

@@ -1,6 +1,7 @@
 //! The HTTP interface: one file per route. A handler extracts, decides, stores and responds; what it can answer
 //! stands in its description, which is also the OpenAPI document.
 
+pub(crate) mod account;
 pub(crate) mod blobs;
 mod conversation_bodies;
 pub(crate) mod conversations;

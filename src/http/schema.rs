@@ -165,6 +165,85 @@ pub(super) struct RevocationPayload {
     device_id: String,
 }
 
+/// A signed document by which a key ends its account. SPEC "Account deletion".
+#[derive(ToSchema)]
+#[schema(as = AccountDeletionEnvelope)]
+pub(super) struct DeletionEnvelopeBody {
+    /// The tag.
+    #[schema(example = "account_deletion")]
+    kez: String,
+    /// What is signed, in its canonical form (RFC 8785).
+    payload: DeletionPayload,
+    /// By the key named in the payload.
+    signature: SignatureBody,
+}
+
+/// "Delete my account and everything of it from this server."
+#[derive(ToSchema)]
+pub(super) struct DeletionPayload {
+    /// `kez.chat.account_deletion`.
+    #[schema(example = "kez.chat.account_deletion")]
+    r#type: String,
+    /// 1.
+    #[schema(example = 1)]
+    version: i64,
+    /// The key that signs.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    primary: String,
+    /// UTC, at most 300 seconds from the server's time.
+    #[schema(example = "2026-05-25T03:00:00Z", format = DateTime)]
+    created_at: String,
+    /// The name of this server.
+    #[schema(example = "kez.lat")]
+    server: String,
+    /// The handle that the key holds here.
+    #[schema(example = "alice")]
+    handle: String,
+}
+
+/// What this server signs when it has deleted an account. SPEC "Account deletion".
+#[derive(ToSchema)]
+#[schema(as = SignedDeletionReceipt)]
+pub(super) struct SignedReceiptBody {
+    /// What is signed, in its canonical form (RFC 8785), after the text `kez-chat/deletion-receipt/v1` and a zero byte.
+    receipt: ReceiptBody,
+    /// The receipt key of this server, as in `GET /v1/server`.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    key: String,
+    /// Ed25519.
+    #[schema(pattern = "^[0-9a-f]{128}$")]
+    sig: String,
+}
+
+/// "I have deleted this account, and kept no more than this."
+#[derive(ToSchema)]
+#[schema(as = DeletionReceipt)]
+pub(super) struct ReceiptBody {
+    /// `kez.chat.deletion_receipt`.
+    #[schema(example = "kez.chat.deletion_receipt")]
+    r#type: String,
+    /// 1.
+    #[schema(example = 1)]
+    version: i64,
+    /// The name of this server.
+    #[schema(example = "kez.lat")]
+    server: String,
+    /// The handle that the account held.
+    #[schema(example = "alice")]
+    handle: String,
+    /// The key that held it.
+    #[schema(pattern = "^ed25519:[0-9a-f]{64}$")]
+    primary: String,
+    /// SHA-256 of the signed bytes of the deletion.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    deletion_sha256: String,
+    /// When the last of the account was deleted.
+    #[schema(format = DateTime)]
+    deleted_at: String,
+    /// What remains.
+    kept: Vec<String>,
+}
+
 /// How many key packages of a device others can still be given.
 #[derive(ToSchema)]
 #[schema(as = KeyPackageCounts)]

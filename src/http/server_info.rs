@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use kez_core::ExchangeKey;
+use kez_core::{ExchangeKey, PublicKey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,6 +36,9 @@ pub(crate) struct ServerInfo<'a> {
     /// The X25519 key (RFC 7748) that sessions are opened with, in base64url without padding.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{43}$")]
     session_key: ExchangeKey,
+    /// The key that receipts of deletions are signed with.
+    #[schema(value_type = String, pattern = "^ed25519:[0-9a-f]{64}$")]
+    receipt_key: PublicKey,
     /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
@@ -81,6 +84,7 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
         sig_server_url: app.sig_server_url.as_str(),
         retention_days: app.retention_days,
         session_key: app.sessions.public_key(),
+        receipt_key: app.receipts.public_key(),
         limits: LimitsInfo {
             handle_bytes_min: kez_core::HANDLE_BYTES_MIN,
             handle_bytes_max: kez_core::HANDLE_BYTES_MAX,

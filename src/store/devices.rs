@@ -169,6 +169,9 @@ pub enum EnrolRefusal {
     /// The primary key is suspended.
     #[error("this account is suspended by the operator of this server")]
     AccountSuspended,
+    /// The account of this key is being deleted.
+    #[error("the account that this key had is still being deleted; try again in a minute")]
+    Leaving,
     /// The device was revoked, and never comes back.
     #[error("this device was revoked; a device id is never used twice")]
     DeviceRevoked,

@@ -10,6 +10,7 @@ mod conversations;
 mod devices;
 mod inbox;
 mod key_packages;
+mod leaving;
 mod operations;
 mod registry;
 mod small_store;
@@ -40,6 +41,10 @@ pub use key_packages::{
     ONE_TIME_MAX, UploadRefusal,
 };
 pub use kez_serve::storage::{StoreError, StoreHealth};
+pub use leaving::{
+    AcceptedDeletion, Deletion, DeletionRefusal, DeletionRow, Exhibit, ExportPage, ExportPlace, Exported,
+    Leaving,
+};
 pub use operations::{
     AccountQuota, Action, AuditEntry, AuditId, BadReason, NoHolder, Operations, QuotaChange, Reason,
     ReinstateRefusal, SuspendRefusal, Suspension, UnknownAction, Usage,
@@ -51,7 +56,7 @@ pub use sqlite::SqliteStore;
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
 pub trait Store:
-    Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs + Operations
+    Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs + Operations + Leaving
 {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;

@@ -1,6 +1,6 @@
 //! People with fixed keys.
 
-use kez_core::{Envelope, PublicKey, Registration, Seed, Timestamp, json};
+use kez_core::{AccountDeletion, Envelope, PublicKey, Registration, Seed, Timestamp, json};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -75,6 +75,24 @@ impl Actor {
         let document = Registration { handle: handle.to_owned(), server };
         let envelope = Envelope::sign(&document, &self.seed, created_at).expect("text that can be signed");
         envelope.canonical().to_owned()
+    }
+
+    /// A deletion of the account that holds `handle`, signed now, for this server, in canonical form.
+    pub fn deletion(&self, handle: &str) -> String {
+        let document = AccountDeletion { server: self.net.server_name(), handle: handle.to_owned() };
+        let envelope =
+            Envelope::sign(&document, &self.seed, self.net.now()).expect("text that can be signed");
+        envelope.canonical().to_owned()
+    }
+
+    /// A deletion to be spoilt before it is signed, or after.
+    pub fn deletion_draft(&self, handle: &str) -> Draft {
+        Draft::new(&self.deletion(handle), &self.seed)
+    }
+
+    /// Ends the account that holds `handle`, by a deletion signed now.
+    pub async fn delete(&self, handle: &str) -> Answer {
+        self.net.post("/v1/account/delete").json(self.deletion(handle)).send().await
     }
 
     /// A registration to be spoilt before it is signed, or after.

@@ -5,7 +5,7 @@ use kez_core::{DeviceCertificate, DeviceId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, damaged, inbox, key_packages, operations, read_time, read_u64};
+use super::{SqliteStore, damaged, inbox, key_packages, leaving, operations, read_time, read_u64};
 use crate::store::devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
     DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
@@ -71,6 +71,9 @@ fn enrol(db: &Connection, wanted: &AcceptedDevice) -> Result<Enrolled, JobError<
     if operations::is_key_suspended(db, &wanted.primary)? {
         return Err(JobError::Refused(EnrolRefusal::AccountSuspended));
     }
+    if !leaving::revive(db, &wanted.primary)? {
+        return Err(JobError::Refused(EnrolRefusal::Leaving));
+    }
     match device(db, &wanted.primary, &wanted.device_id)? {
         Some(stored) => renew(db, wanted, stored),
         None => take_in(db, wanted),
@@ -87,9 +90,11 @@ fn take_in(db: &Connection, wanted: &AcceptedDevice) -> Result<Enrolled, JobErro
         return Err(JobError::Refused(EnrolRefusal::TooManyDevices));
     }
     db.prepare_cached(
-        "INSERT INTO devices (account, device_id, auth_key, mls_key, certificate, envelope, payload_sha256,
+        "INSERT INTO devices (id, account, device_id, auth_key, mls_key, certificate, envelope, payload_sha256,
             signed_at, signed_nanos, expires_at, enrolled_at, acked)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, inbox_head FROM accounts WHERE id = ?1",
+         SELECT 1 + max((SELECT coalesce(max(id), 0) FROM devices),
+                        (SELECT coalesce(max(last_device), 0) FROM deletions)),
+             ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, inbox_head FROM accounts WHERE id = ?1",
     )?
     .execute(params![
         account.0,
@@ -183,17 +188,22 @@ fn tell(
     at: Timestamp,
 ) -> rusqlite::Result<Vec<Woken>> {
     let subject = inbox::Subject::Device { device: stored.device, change, at };
-    Ok(vec![inbox::put(db, stored.account, subject)?])
+    Ok(inbox::put(db, stored.account, subject)?.into_iter().collect())
 }
 
 fn is_registered(db: &Connection, primary: &PublicKey) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM handles WHERE primary_key = ?1")?.exists([primary.as_bytes()])
 }
 
-/// The account of this key; made, when it has none.
+/// The account of this key; made, when it has none, under a number that no account ever had.
 fn account(db: &Connection, primary: &PublicKey) -> rusqlite::Result<AccountId> {
-    db.prepare_cached("INSERT INTO accounts (primary_key) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([primary.as_bytes()])?;
+    db.prepare_cached(
+        "INSERT INTO accounts (id, primary_key)
+         VALUES (1 + max((SELECT coalesce(max(id), 0) FROM accounts),
+                         (SELECT coalesce(max(account), 0) FROM deletions)), ?1)
+         ON CONFLICT (primary_key) DO NOTHING",
+    )?
+    .execute([primary.as_bytes()])?;
     db.prepare_cached("SELECT id FROM accounts WHERE primary_key = ?1")?
         .query_row([primary.as_bytes()], |row| row.get(0).map(AccountId))
 }

@@ -68,24 +68,31 @@ pub(super) enum Subject {
     Device { device: DeviceRow, change: DeviceChange, at: Timestamp },
 }
 
-/// Adds one event to an inbox, in the transaction of what it tells about.
-pub(super) fn put(db: &Connection, account: AccountId, subject: Subject) -> rusqlite::Result<Woken> {
+/// Adds one event to an inbox, in the transaction of what it tells about; nothing, where the account has left.
+pub(super) fn put(db: &Connection, account: AccountId, subject: Subject) -> rusqlite::Result<Option<Woken>> {
     put_all(db, account, &[subject])
 }
 
-/// Adds events to an inbox, in this order; not none.
-pub(super) fn put_all(db: &Connection, account: AccountId, subjects: &[Subject]) -> rusqlite::Result<Woken> {
+/// Adds events to an inbox, in this order; not none. Nothing, where the account has left.
+pub(super) fn put_all(
+    db: &Connection,
+    account: AccountId,
+    subjects: &[Subject],
+) -> rusqlite::Result<Option<Woken>> {
     let count = i64::try_from(subjects.len()).unwrap_or(i64::MAX);
-    let (head, primary): (i64, [u8; 32]) = db
+    let put: Option<(i64, [u8; 32])> = db
         .prepare_cached(
-            "UPDATE accounts SET inbox_head = inbox_head + ?2 WHERE id = ?1 RETURNING inbox_head, primary_key",
+            "UPDATE accounts SET inbox_head = inbox_head + ?2 WHERE id = ?1 AND left_at IS NULL
+             RETURNING inbox_head, primary_key",
         )?
-        .query_row(params![account.0, count], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row(params![account.0, count], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((head, primary)) = put else { return Ok(None) };
     insert(db, account, head - count, subjects)?;
-    Ok(Woken { account, primary: PublicKey::from_bytes(primary), head: head.cast_unsigned() })
+    Ok(Some(Woken { account, primary: PublicKey::from_bytes(primary), head: head.cast_unsigned() }))
 }
 
-/// Adds frames to the inbox of every member of a conversation, in this order; not none.
+/// Adds frames to the inbox of every member of a conversation who has not left the server, in this order; not none.
 ///
 /// First read, then written row by row: one UPDATE of all members that returns them costs half as much again, because
 /// SQLite keeps the rows aside twice.
@@ -94,7 +101,7 @@ pub(super) fn put_frames(db: &Connection, conversation: i64, frames: &[i64]) -> 
     let woken: Vec<_> = db
         .prepare_cached(
             "SELECT a.id, a.primary_key, a.inbox_head FROM members m JOIN accounts a ON a.id = m.account
-             WHERE m.conversation = ?1 AND m.until IS NULL",
+             WHERE m.conversation = ?1 AND m.until IS NULL AND a.left_at IS NULL",
         )?
         .query_map([conversation], |row| {
             Ok(Woken {
@@ -188,14 +195,19 @@ fn events(
     })
 }
 
-struct Page {
-    events: Vec<Event>,
+pub(super) struct Page {
+    pub(super) events: Vec<Event>,
     /// The event after them, if what it points to is not there. That is damage; but an inbox that cannot be read beyond it
     /// would never be read again.
-    missing: Option<u64>,
+    pub(super) missing: Option<u64>,
 }
 
-fn page(db: &Connection, account: AccountId, after: u64, limits: InboxLimits) -> rusqlite::Result<Page> {
+pub(super) fn page(
+    db: &Connection,
+    account: AccountId,
+    after: u64,
+    limits: InboxLimits,
+) -> rusqlite::Result<Page> {
     let mut select = db.prepare_cached(
         "SELECT i.n, i.kind, i.subject,
              coalesce(fc.cid, wc.cid), coalesce(f.seq, w.seq), coalesce(f.at, w.at, i.at),

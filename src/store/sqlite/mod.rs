@@ -7,6 +7,7 @@ mod devices;
 mod inbox;
 mod key_package_claims;
 mod key_packages;
+mod leaving;
 mod operations;
 mod registry;
 mod retention;
@@ -36,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "small_store", sql: include_str!("../migrations/0005_small_store.sql") },
     Migration { version: 6, name: "blobs", sql: include_str!("../migrations/0006_blobs.sql") },
     Migration { version: 7, name: "operations", sql: include_str!("../migrations/0007_operations.sql") },
+    Migration { version: 8, name: "leaving", sql: include_str!("../migrations/0008_leaving.sql") },
 ];
 
 /// A [`Store`] in one SQLite file.

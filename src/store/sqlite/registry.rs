@@ -176,7 +176,13 @@ fn checksum(account: &Account) -> i64 {
     first_8(&digest.finalize().into())
 }
 
-fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
+/// Whether the key holds this very handle.
+pub(super) fn holds(db: &Connection, handle: &Handle, primary: &PublicKey) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM handles WHERE id = ?1 AND handle = ?2 AND primary_key = ?3")?
+        .exists(params![id(handle), handle.as_str(), primary.as_bytes()])
+}
+
+pub(super) fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
     let handle = id(handle);
     db.execute(
         "UPDATE registrations SET envelope = NULL
@@ -184,7 +190,7 @@ fn give_up(db: &Connection, handle: &Handle) -> rusqlite::Result<bool> {
         [handle],
     )?;
     let given_up = db.execute(
-        "UPDATE handles SET primary_key = NULL WHERE id = ?1 AND primary_key IS NOT NULL",
+        "UPDATE handles SET primary_key = NULL, checksum = 0 WHERE id = ?1 AND primary_key IS NOT NULL",
         [handle],
     )?;
     Ok(given_up == 1)

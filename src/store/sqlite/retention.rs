@@ -89,6 +89,13 @@ fn drop_events(
     Ok(swept)
 }
 
+/// Drops a portion of an inbox, whatever its age; whether there was anything.
+pub(super) fn drop_any(db: &Connection, account: AccountId) -> rusqlite::Result<bool> {
+    let events = front(db, account.0, DROP_ROWS)?;
+    drop_these(db, account.0, &events, i64::MAX)?; // nobody sends anything again
+    Ok(!events.is_empty())
+}
+
 /// Drops up to `room` events from the front of an inbox; how many, and how many frames went with them.
 fn drop_front(
     db: &Connection,
@@ -100,7 +107,14 @@ fn drop_front(
     let mut events = front(db, account, room)?;
     let kept = events.iter().position(|event| !event.may_go(floor, retention));
     events.truncate(kept.unwrap_or(events.len()));
-    let Some(last) = events.last() else { return Ok((0, 0)) };
+    let frames = drop_these(db, account, &events, floor)?;
+    Ok((i64::try_from(events.len()).unwrap_or(room), frames))
+}
+
+/// Drops these events, which are the front of an inbox; how many frames went with them. Up to `floor` every active device
+/// acknowledged.
+fn drop_these(db: &Connection, account: i64, events: &[Front], floor: i64) -> rusqlite::Result<u64> {
+    let Some(last) = events.last() else { return Ok(0) };
     db.prepare_cached("DELETE FROM inbox WHERE account = ?1 AND n <= ?2")?.execute([account, last.n])?;
     db.prepare_cached("UPDATE accounts SET inbox_dropped = ?2 WHERE id = ?1")?.execute([account, last.n])?;
     for welcome in events.iter().filter_map(|event| event.welcome) {
@@ -111,14 +125,14 @@ fn drop_front(
         spent::keep(db, account, conversation, seq)?;
     }
     let mut frames = 0;
-    for (conversation, seq) in delivered(&events) {
+    for (conversation, seq) in delivered(events) {
         db.prepare_cached(
             "UPDATE members SET delivered = max(delivered, ?3) WHERE conversation = ?1 AND account = ?2",
         )?
         .execute([conversation, account, seq])?;
         frames += drop_frames(db, conversation, delivered_to_all(db, conversation)?)?;
     }
-    Ok((i64::try_from(events.len()).unwrap_or(room), frames))
+    Ok(frames)
 }
 
 /// An event at the front of an inbox.
@@ -170,7 +184,7 @@ fn delivered(events: &[Front]) -> BTreeMap<i64, i64> {
     events.iter().filter_map(|event| event.frame).collect()
 }
 
-fn let_go_of_welcome(db: &Connection, welcome: i64, account: i64) -> rusqlite::Result<()> {
+pub(super) fn let_go_of_welcome(db: &Connection, welcome: i64, account: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM welcome_recipients WHERE welcome = ?1 AND account = ?2")?
         .execute([welcome, account])?;
     db.prepare_cached(
@@ -181,11 +195,12 @@ fn let_go_of_welcome(db: &Connection, welcome: i64, account: i64) -> rusqlite::R
     Ok(())
 }
 
-/// Up to which frame every member's inbox has let go. Whoever left needs what came until then.
+/// Up to which frame every member's inbox has let go. Whoever left needs what came until then; whoever left the
+/// server needs nothing.
 fn delivered_to_all(db: &Connection, conversation: i64) -> rusqlite::Result<i64> {
     db.prepare_cached(
         "SELECT coalesce(min(m.delivered), c.seq)
-         FROM conversations c LEFT JOIN members m
+         FROM conversations c LEFT JOIN (members m JOIN accounts a ON a.id = m.account AND a.left_at IS NULL)
              ON m.conversation = c.id AND (m.until IS NULL OR m.delivered < m.until)
          WHERE c.id = ?1",
     )?
@@ -284,8 +299,8 @@ fn first_frame(db: &Connection, conversation: i64) -> rusqlite::Result<Option<Fi
 /// Who was removed and came back has a gap there, which nothing ever delivers.
 fn needed_by_nobody(db: &Connection, conversation: i64) -> rusqlite::Result<i64> {
     let mut members = db.prepare_cached(
-        "SELECT account, delivered FROM members
-         WHERE conversation = ?1 AND (until IS NULL OR delivered < until)",
+        "SELECT m.account, m.delivered FROM members m JOIN accounts a ON a.id = m.account AND a.left_at IS NULL
+         WHERE m.conversation = ?1 AND (m.until IS NULL OR m.delivered < m.until)",
     )?;
     let mut rows = members.query([conversation])?;
     let mut through: i64 = db

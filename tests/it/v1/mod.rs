@@ -1,5 +1,6 @@
 //! Below `/v1`.
 
+mod account;
 mod blobs;
 mod by_primary;
 mod conversations;

@@ -10,7 +10,10 @@ async fn shown(net: &Net) -> String {
     let info = answer.json();
     let key = info["session_key"].as_str().expect("a key");
     key.parse::<kez_core::ExchangeKey>().expect("an X25519 key");
-    answer.to_string().replace(env!("CARGO_PKG_VERSION"), "[version]").replace(key, "[key]")
+    let receipt_key = info["receipt_key"].as_str().expect("a key");
+    receipt_key.parse::<kez_core::PublicKey>().expect("an Ed25519 key");
+    let shown = answer.to_string().replace(env!("CARGO_PKG_VERSION"), "[version]");
+    shown.replace(key, "[key]").replace(receipt_key, "[receipt key]")
 }
 
 #[tokio::test]
@@ -35,6 +38,7 @@ async fn a_client_learns_what_it_has_to_know() {
       "public_urls": [
         "https://kez.lat"
       ],
+      "receipt_key": "[receipt key]",
       "registration": "open",
       "retention_days": 30,
       "server": "kez.lat",
@@ -79,6 +83,7 @@ async fn it_follows_the_configuration_and_the_clock() {
         "https://chat.example.org",
         "http://localhost:6969"
       ],
+      "receipt_key": "[receipt key]",
       "registration": "invite",
       "retention_days": 7,
       "server": "example.org",

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Admitted, Row, admit, earlier, insert, kind_number, millis};
 use crate::store::sqlite::inbox::{self, Subject};
+use crate::store::sqlite::leaving;
 use crate::store::sqlite::operations;
 use crate::store::{
     AcceptedBundle, AccountId, Author, BundleRefusal, CONVERSATIONS_MAX, Committed, FrameRefusal,
@@ -281,7 +282,7 @@ fn store(
     }
     Ok(events
         .into_iter()
-        .map(|(account, subjects)| inbox::put_all(db, account, &subjects))
+        .filter_map(|(account, subjects)| inbox::put_all(db, account, &subjects).transpose())
         .collect::<rusqlite::Result<_>>()?)
 }
 
@@ -302,6 +303,7 @@ fn change_members(db: &Connection, conversation: i64, seq: u64, change: &Change)
         db.prepare_cached("UPDATE members SET until = ?3 WHERE conversation = ?1 AND account = ?2")?;
     for account in change.before.difference(&after) {
         go.execute(params![conversation, account.0, seq.cast_signed()])?;
+        leaving::vacate(db, conversation, *account)?;
     }
     let mut come = db.prepare_cached(
         "INSERT INTO members (conversation, account, since, delivered) VALUES (?1, ?2, ?3, ?3)

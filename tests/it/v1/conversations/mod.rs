@@ -16,10 +16,10 @@ use kez_testkit::{Answer, Call, DeviceActor, Net};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const CONVERSATIONS: &str = "/v1/conversations";
+pub(super) const CONVERSATIONS: &str = "/v1/conversations";
 
 /// A server and the first devices of these people.
-async fn people<const N: usize>(names: [&str; N]) -> (Net, [DeviceActor; N]) {
+pub(super) async fn people<const N: usize>(names: [&str; N]) -> (Net, [DeviceActor; N]) {
     let net = Net::start().await;
     let devices = names.map(|name| net.actor(name).device("phone"));
     for device in &devices {
@@ -28,7 +28,7 @@ async fn people<const N: usize>(names: [&str; N]) -> (Net, [DeviceActor; N]) {
     (net, devices)
 }
 
-fn cid(n: u8) -> ConversationId {
+pub(super) fn cid(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
 }
 
@@ -47,7 +47,7 @@ fn leaf(device: &DeviceActor) -> Leaf {
 }
 
 /// A bundle that a server cannot tell from a real one: to these members, with a Welcome for these devices.
-fn bundle(
+pub(super) fn bundle(
     cid: ConversationId,
     name: &str,
     epoch: u64,
@@ -62,7 +62,7 @@ fn bundle(
 }
 
 /// The body that creates a conversation.
-fn creation(cid: ConversationId, kind: &str, bundle: &Bundle) -> Value {
+pub(super) fn creation(cid: ConversationId, kind: &str, bundle: &Bundle) -> Value {
     json!({"cid": cid, "kind": kind, "bundle": bundle.json()})
 }
 
@@ -79,28 +79,28 @@ fn posting(device: &DeviceActor, target: &str, body: &Value) -> Call {
     device.signed(device.owner().net().post(target).json(body.to_string()))
 }
 
-async fn post(device: &DeviceActor, target: &str, body: &Value) -> Answer {
+pub(super) async fn post(device: &DeviceActor, target: &str, body: &Value) -> Answer {
     posting(device, target, body).send().await
 }
 
-async fn get(device: &DeviceActor, target: &str) -> Answer {
+pub(super) async fn get(device: &DeviceActor, target: &str) -> Answer {
     device.signed(device.owner().net().call("GET", target)).send().await
 }
 
-fn below(cid: ConversationId, call: &str) -> String {
+pub(super) fn below(cid: ConversationId, call: &str) -> String {
     format!("{CONVERSATIONS}/{cid}/{call}")
 }
 
-async fn commit(device: &DeviceActor, cid: ConversationId, bundle: &Bundle) -> Answer {
+pub(super) async fn commit(device: &DeviceActor, cid: ConversationId, bundle: &Bundle) -> Answer {
     post(device, &below(cid, "commit"), &bundle.json()).await
 }
 
-async fn say(device: &DeviceActor, cid: ConversationId, name: &str, epoch: u64) -> Answer {
+pub(super) async fn say(device: &DeviceActor, cid: ConversationId, name: &str, epoch: u64) -> Answer {
     post(device, &below(cid, "frames"), &said(cid, name, epoch)).await
 }
 
 /// The numbers of the frames that a device is given.
-async fn log(device: &DeviceActor, cid: ConversationId) -> Vec<u64> {
+pub(super) async fn log(device: &DeviceActor, cid: ConversationId) -> Vec<u64> {
     let page = get(device, &below(cid, "frames?limit=500")).await.expect_status(200).json();
     numbers(&page)
 }
