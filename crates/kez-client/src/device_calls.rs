@@ -1,5 +1,6 @@
 //! The calls of a device. SPEC "Device calls", "Key package calls", "Conversations", "Inbox and events".
 
+mod account;
 mod conversations;
 mod devices;
 mod frames;
@@ -9,6 +10,7 @@ mod stream;
 
 use crate::error::Contradiction;
 
+pub use account::Export;
 pub use conversations::{
     Bundle, Committed, Conversation, ConversationPages, ConversationSummary, Created, Welcome, WelcomeTo,
 };

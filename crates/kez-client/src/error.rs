@@ -94,6 +94,12 @@ pub enum AnswerFault {
     /// The body is not `application/jsonl`, as chains are.
     #[error("its answer is no sigchain")]
     NotJsonl,
+    /// The body is not `application/jsonl`, as exports are.
+    #[error("its answer is no export")]
+    NotExport,
+    /// An export ends before its last line.
+    #[error("its export is not whole")]
+    ExportCutShort,
     /// A line of a chain is longer than [`LINE_BYTES_MAX`].
     #[error("a line of its sigchain is longer than {} KiB", LINE_BYTES_MAX / 1024)]
     LineTooLong,
@@ -139,6 +145,9 @@ pub enum Contradiction {
     /// The answer is about another device than the one that was sent, or about one with other keys.
     #[error("it answers for another device")]
     OtherDevice,
+    /// The receipt is not for this deletion, or not signed with the receipt key that the server had named.
+    #[error("its receipt is not one for this deletion, signed with the key that it had named")]
+    UnfitReceipt,
     /// A device is listed whose document the primary key did not sign, or whose parts disagree.
     #[error("it lists a device that its owner did not take in")]
     UnfitDevice,

@@ -41,6 +41,8 @@ pub struct ServerInfo {
     pub sig_server_url: Option<SigUrl>,
     /// Its side of sessions; absent: it has none.
     pub session_key: Option<ExchangeKey>,
+    /// What it signs receipts of deletions with; absent: it signs none.
+    pub receipt_key: Option<PublicKey>,
     /// How long it keeps what a device has not read, in days.
     pub retention_days: Option<u32>,
 }

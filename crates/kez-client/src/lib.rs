@@ -60,9 +60,9 @@ pub use base_url::{BadBaseUrl, BaseUrl};
 pub use call_error::CallError;
 pub use device_calls::{
     Bundle, Claimed, ClaimedKeyPackage, Committed, Conversation, ConversationPages, ConversationSummary,
-    Created, DeviceChange, DeviceList, EnrolledDevice, Frame, FramePage, FramePages, Happening, InboxEvent,
-    InboxPage, InboxPages, InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame, PAGE_ITEMS_MAX,
-    RevokedDevice, Sent, SentFrames, StreamItem, Welcome, WelcomeTo,
+    Created, DeviceChange, DeviceList, EnrolledDevice, Export, Frame, FramePage, FramePages, Happening,
+    InboxEvent, InboxPage, InboxPages, InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame,
+    PAGE_ITEMS_MAX, RevokedDevice, Sent, SentFrames, StreamItem, Welcome, WelcomeTo,
 };
 pub use device_client::{DeviceClient, DeviceKeys};
 pub use domain::points_to;

@@ -129,7 +129,12 @@ impl HomeServer {
         Ok(Some(DeviceList { primary, devices: devices.collect::<Result<_, _>>()?, revoked: wire.revoked }))
     }
 
-    async fn post_envelope(&self, segments: &[&str], envelope: &str) -> Result<Answer, ClientError> {
+    /// `POST` of a document that needs no other signature.
+    pub(super) async fn post_envelope(
+        &self,
+        segments: &[&str],
+        envelope: &str,
+    ) -> Result<Answer, ClientError> {
         self.transport().post(&self.call(segments), envelope.to_owned(), HeaderMap::new()).await
     }
 }

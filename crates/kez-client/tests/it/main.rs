@@ -1,5 +1,6 @@
 //! The client of a device against the real server, with real MLS messages.
 
+mod account;
 mod conversations;
 mod devices;
 mod key_packages;
