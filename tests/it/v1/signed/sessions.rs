@@ -11,6 +11,7 @@ use super::town;
 /// A call that writes something if it is believed, and nothing if not.
 async fn try_call(net: &Net, signer: &Signer) -> Answer {
     fill_inboxes(net);
+    net.sweep_events().await; // what has become old meanwhile goes now, not beside the call
     let before = net.contents();
     let answer = net.post(TARGET).json(next()).signed(signer, net.now()).send().await;
     assert_eq!(net.contents() != before, answer.status() == 200, "{answer}");
