@@ -67,14 +67,14 @@ pub(crate) async fn delete(
 
 /// The deletion, accepted now or before: its date is then no longer looked at.
 async fn begin(app: &App, envelope: &Verified<AccountDeletion>) -> Result<Deletion, ApiError> {
-    if let Some(before) = app.store.past_deletion(envelope.payload_sha256()).await? {
-        return Ok(before);
-    }
-    let accepted = decide_deletion(envelope, app.clock.now(), app.server(), app.receipts.current())?;
-    let primary = accepted.primary;
-    let begun = app.store.begin_deletion(accepted).await??;
-    app.devices_changed(&primary);
-    Ok(begun)
+    let begun = if let Some(before) = app.store.past_deletion(envelope.payload_sha256()).await? {
+        Ok(Ok(before))
+    } else {
+        let accepted = decide_deletion(envelope, app.clock.now(), app.server(), app.receipts.current())?;
+        app.store.begin_deletion(accepted).await
+    };
+    app.devices_changed(&envelope.primary()); // also after a failure, and when it is asked again: see `devices::revoke`
+    Ok(begun??)
 }
 
 /// Everything that this server keeps of the caller's account.
