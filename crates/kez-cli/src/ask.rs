@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use kez_client::Invite;
 use zeroize::Zeroizing;
 
-use crate::seed_file::Passphrase;
+use crate::sealing::Passphrase;
 
 /// The most that is read of a secret, in bytes. 24 words have 215 at most.
 const SECRET_BYTES_MAX: u64 = 4096;

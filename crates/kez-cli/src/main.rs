@@ -13,6 +13,7 @@ mod error;
 mod home;
 mod local_chain;
 mod output;
+mod sealing;
 mod seed_file;
 mod seen;
 mod system;

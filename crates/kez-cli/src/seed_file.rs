@@ -1,17 +1,15 @@
 //! The file that an identity is kept in. SPEC "Seed file".
 //!
-//! Holds the entropy behind the recovery phrase, plainly or sealed under a passphrase (Argon2id, RFC 9106, and
-//! ChaCha20-Poly1305, RFC 8439). Pure: salt and nonce are arguments, and the disk is [`crate::home`]'s business.
+//! Holds the entropy behind the recovery phrase, plainly or [sealed](crate::sealing) under a passphrase. Pure: salt and nonce are arguments, and the disk is [`crate::home`]'s business.
 
 use std::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
 use data_encoding::HEXLOWER;
 use kez_core::{Phrase, PublicKey, Seed};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::sealing::{NONCE_BYTES, Passphrase, SALT_BYTES, Sealed, SealingError, WireSealed};
 
 /// The member `kez` of the file.
 const TAG: &str = "seed_file";
@@ -19,31 +17,9 @@ const TAG: &str = "seed_file";
 const VERSION: u32 = 1;
 /// What is authenticated along with the entropy, before the primary key.
 const SEAL_LABEL: &[u8] = b"kez-seed-file-v1\0";
-const KDF: &str = "argon2id";
-const CIPHER: &str = "chacha20poly1305";
-
-/// Cost of new files: 64 MiB and 3 passes in 1 lane, the second choice of RFC 9106 section 4 with one lane.
-const MEMORY_KIB: u32 = 64 * 1024;
-const PASSES: u32 = 3;
-const LANES: u32 = 1;
-/// The most that reading a file may cost: 1 GiB, 16 passes, 16 lanes. Ours.
-const MEMORY_KIB_MAX: u32 = 1024 * 1024;
-const PASSES_MAX: u32 = 16;
-const LANES_MAX: u32 = 16;
-
-/// Bytes of salt.
-pub(crate) const SALT_BYTES: usize = 16;
-/// Bytes of nonce (RFC 8439 section 2.8).
-pub(crate) const NONCE_BYTES: usize = 12;
 /// Reserved for the text of a file, so that it does not grow: growing leaves unwiped copies behind. A sealed one of 24
 /// words has under 600 bytes.
 const TEXT_BYTES: usize = 1024;
-/// The fewest characters of a new passphrase (NIST SP 800-63B section 3.1.1.2).
-pub(crate) const PASSPHRASE_CHARS_MIN: usize = 8;
-
-/// A passphrase: UTF-8 text exactly as it was typed. Wiped when dropped; prints as `Passphrase(..)`.
-#[derive(Clone)]
-pub(crate) struct Passphrase(Zeroizing<String>);
 
 /// An identity as it lies on disk, in the right form. Whether a passphrase opens it is not yet known.
 #[derive(Debug)]
@@ -55,15 +31,6 @@ pub(crate) struct SeedFile {
 enum Content {
     Plain(Zeroizing<Vec<u8>>),
     Sealed(Sealed),
-}
-
-/// Entropy under a passphrase.
-#[derive(Debug)]
-struct Sealed {
-    params: Params,
-    salt: [u8; SALT_BYTES],
-    nonce: [u8; NONCE_BYTES],
-    ciphertext: Vec<u8>,
 }
 
 /// Why a seed file gives no identity.
@@ -100,19 +67,6 @@ struct Wire {
     sealed: Option<WireSealed>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireSealed {
-    kdf: String,
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-    salt: String,
-    cipher: String,
-    nonce: String,
-    ciphertext: String,
-}
-
 /// What is read first, so that a newer file is told from a damaged one.
 #[derive(Deserialize)]
 struct Head {
@@ -135,13 +89,8 @@ impl SeedFile {
         nonce: [u8; NONCE_BYTES],
     ) -> Result<Self, SeedFileError> {
         let primary = phrase.seed().public_key();
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| SeedFileError::TooCostly)?;
-        let associated = associated_data(primary);
-        let payload = Payload { msg: phrase.entropy(), aad: &associated };
-        let ciphertext = cipher(passphrase, &salt, &params)?
-            .encrypt(&Nonce::from(nonce), payload)
-            .map_err(|_| SeedFileError::Damaged)?;
-        Ok(Self { primary, content: Content::Sealed(Sealed { params, salt, nonce, ciphertext }) })
+        let sealed = Sealed::seal(phrase.entropy(), &associated_data(primary), passphrase, salt, nonce)?;
+        Ok(Self { primary, content: Content::Sealed(sealed) })
     }
 
     /// Reads a file.
@@ -192,31 +141,11 @@ impl SeedFile {
             (Content::Plain(entropy), _) => phrase_of(entropy)?,
             (Content::Sealed(_), None) => return Err(SeedFileError::NeedsPassphrase),
             (Content::Sealed(sealed), Some(passphrase)) => {
-                phrase_of(&sealed.open(passphrase, self.primary)?)?
+                phrase_of(&sealed.open(&associated_data(self.primary), passphrase)?)?
             }
         };
         if phrase.seed().public_key() == self.primary { Ok(phrase) } else { Err(SeedFileError::Damaged) }
     }
-}
-
-impl Sealed {
-    fn open(&self, passphrase: &Passphrase, primary: PublicKey) -> Result<Zeroizing<Vec<u8>>, SeedFileError> {
-        let associated = associated_data(primary);
-        let payload = Payload { msg: &self.ciphertext, aad: &associated };
-        cipher(passphrase, &self.salt, &self.params)?
-            .decrypt(&Nonce::from(self.nonce), payload)
-            .map(Zeroizing::new)
-            .map_err(|_| SeedFileError::WrongPassphrase)
-    }
-}
-
-/// The cipher under the key that the passphrase gives.
-fn cipher(passphrase: &Passphrase, salt: &[u8], params: &Params) -> Result<ChaCha20Poly1305, SeedFileError> {
-    let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-        .hash_password_into(passphrase.0.as_bytes(), salt, key.as_mut())
-        .map_err(|_| SeedFileError::TooCostly)?;
-    Ok(ChaCha20Poly1305::new(Key::from_slice(key.as_ref())))
 }
 
 /// Binds the sealed entropy to the key that stands beside it in the clear.
@@ -237,67 +166,13 @@ fn unhex(text: &str) -> Result<Vec<u8>, SeedFileError> {
     HEXLOWER.decode(text.as_bytes()).map_err(|_| SeedFileError::Damaged)
 }
 
-fn unhex_array<const N: usize>(text: &str) -> Result<[u8; N], SeedFileError> {
-    unhex(text)?.try_into().map_err(|_| SeedFileError::Damaged)
-}
-
-impl TryFrom<WireSealed> for Sealed {
-    type Error = SeedFileError;
-
-    fn try_from(wire: WireSealed) -> Result<Self, SeedFileError> {
-        if wire.kdf != KDF || wire.cipher != CIPHER {
-            return Err(SeedFileError::Damaged);
+impl From<SealingError> for SeedFileError {
+    fn from(error: SealingError) -> Self {
+        match error {
+            SealingError::Damaged => Self::Damaged,
+            SealingError::TooCostly => Self::TooCostly,
+            SealingError::WrongPassphrase => Self::WrongPassphrase,
         }
-        let is_affordable =
-            wire.memory_kib <= MEMORY_KIB_MAX && wire.passes <= PASSES_MAX && wire.lanes <= LANES_MAX;
-        if !is_affordable {
-            return Err(SeedFileError::TooCostly);
-        }
-        Ok(Self {
-            params: Params::new(wire.memory_kib, wire.passes, wire.lanes, None)
-                .map_err(|_| SeedFileError::Damaged)?,
-            salt: unhex_array(&wire.salt)?,
-            nonce: unhex_array(&wire.nonce)?,
-            ciphertext: unhex(&wire.ciphertext)?,
-        })
-    }
-}
-
-impl From<&Sealed> for WireSealed {
-    fn from(sealed: &Sealed) -> Self {
-        Self {
-            kdf: KDF.into(),
-            memory_kib: sealed.params.m_cost(),
-            passes: sealed.params.t_cost(),
-            lanes: sealed.params.p_cost(),
-            salt: HEXLOWER.encode(&sealed.salt),
-            cipher: CIPHER.into(),
-            nonce: HEXLOWER.encode(&sealed.nonce),
-            ciphertext: HEXLOWER.encode(&sealed.ciphertext),
-        }
-    }
-}
-
-impl Passphrase {
-    /// The passphrase with these characters.
-    pub(crate) fn new(text: Zeroizing<String>) -> Self {
-        Self(text)
-    }
-
-    /// Whether it has [`PASSPHRASE_CHARS_MIN`] characters, as a new one must.
-    pub(crate) fn is_long_enough(&self) -> bool {
-        self.0.chars().count() >= PASSPHRASE_CHARS_MIN
-    }
-
-    /// Whether the same was typed twice.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Passphrase(..)")
     }
 }
 

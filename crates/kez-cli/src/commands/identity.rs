@@ -12,7 +12,8 @@ use crate::cli::{Identity, New, Restore, Show, Storing};
 use crate::error::CliError;
 use crate::home::{Former, Home, HomeError};
 use crate::output::{Output, Page, Report};
-use crate::seed_file::{Passphrase, SeedFile};
+use crate::sealing::Passphrase;
+use crate::seed_file::SeedFile;
 use crate::system;
 
 /// Words per line of a printed phrase.
