@@ -58,9 +58,18 @@ pub(crate) enum AskError {
 
 /// The passphrase of the identity.
 pub(crate) fn passphrase() -> Result<Passphrase, AskError> {
+    passphrase_of("Passphrase of your identity: ")
+}
+
+/// The passphrase of this computer's device.
+pub(crate) fn device_passphrase() -> Result<Passphrase, AskError> {
+    passphrase_of("Passphrase of this device: ")
+}
+
+fn passphrase_of(prompt: &str) -> Result<Passphrase, AskError> {
     match passphrase_file() {
         Some(path) => first_line_of_file("passphrase", &path).map(Passphrase::new),
-        None => typed("passphrase", "Passphrase of your identity: ", Amount::Line).map(Passphrase::new),
+        None => typed("passphrase", prompt, Amount::Line).map(Passphrase::new),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the words of its help.
 
 mod claim;
+mod device;
 mod sigchain;
 mod verify;
 
@@ -15,6 +16,7 @@ use kez_client::{BaseUrl, SigUrl};
 use kez_core::{BadHandle, Fqhn, Handle, PublicKey, ServerName, WordCount};
 
 pub(crate) use self::claim::{Claim, ClaimFormat, Create as CreateClaim};
+pub(crate) use self::device::{Device, Enrol as EnrolDevice, Revoke as RevokeDevice};
 pub(crate) use self::sigchain::{ChainFormat, Publishing, Sigchain, Verify as VerifyChain};
 pub(crate) use self::verify::Verify;
 use crate::error::Failure;
@@ -24,6 +26,7 @@ const AFTER_HELP: &str = "\
 First steps:
   kez identity new                          make an identity and note its recovery phrase
   kez register alice --server <address>     take a handle on a home server
+  kez device enrol                          make this computer a device, to chat from it
   kez whois bob@example.org                 find somebody, on any home server
   kez sigchain add github:alice --publish   let everybody see what else is yours
 
@@ -62,6 +65,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Identity(Identity),
     Register(Register),
+    #[command(subcommand)]
+    Device(Device),
     Whois(Whois),
     #[command(subcommand)]
     Claim(Claim),

@@ -2,6 +2,7 @@
 
 mod claim;
 mod completions;
+mod device;
 mod follow;
 mod identity;
 mod register;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), CliError> {
     match command {
         Command::Identity(command) => identity::run(&command, &home()?, output),
         Command::Register(args) => on_network(register::run(args, &home()?, output)),
+        Command::Device(command) => on_network(device::run(command, &home()?, output)),
         Command::Whois(args) => on_network(whois::run(args, &home()?, output)),
         Command::Claim(command) => claim::run(&command, || Ok(home()?), output),
         Command::Sigchain(command) => sigchain::run(command, &home()?, output),

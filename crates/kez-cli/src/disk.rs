@@ -66,6 +66,15 @@ pub(crate) fn lock(path: &Path, waiting: impl FnOnce()) -> Result<Lock, DiskErro
     lock().map(|file| Lock { _file: file }).map_err(|source| DiskError::written(path, source))
 }
 
+/// A file to be locked, made where there is none.
+pub(crate) fn open_lock(path: &Path) -> Result<File, DiskError> {
+    let open = || {
+        create_parent(path)?;
+        File::options().create(true).truncate(false).read(true).write(true).open(path)
+    };
+    open().map_err(|source| DiskError::written(path, source))
+}
+
 /// The content of a small file, or `None` when there is no such file. It may be secret, so it is wiped.
 pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
     Ok(examine(path)?.map(|content| content.bytes))

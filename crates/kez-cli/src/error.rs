@@ -1,17 +1,21 @@
 //! Everything that can go wrong, and the one place that turns it into words, a stable code and an exit status.
 
 mod chain;
+mod device;
 mod document;
 
 use std::error::Error;
 use std::io;
 
-use kez_client::{ChainReadError, ClientError, Problem};
+use kez_client::{CallError, ChainReadError, ClientError, Problem};
 use kez_core::encoding::TooLarge;
-use kez_core::{BadPhrase, EnvelopeError, Fqhn, Identifier, PrimaryKey, ServerName, Timestamp};
+use kez_core::{
+    BadCertificate, BadPhrase, EnvelopeError, Fqhn, Identifier, PrimaryKey, ServerName, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 use crate::ask::AskError;
+use crate::device::DeviceError;
 use crate::disk::DiskError;
 use crate::document::DocumentError;
 use crate::home::HomeError;
@@ -28,6 +32,30 @@ pub(crate) enum CliError {
     Ask(#[from] AskError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The identity has no handle yet, as far as this computer knows.
+    #[error("your identity has no handle yet, as far as this computer knows")]
+    NoAccount,
+    /// No active device has such an id.
+    #[error("{}", if *.gone { format!("the device {start} was revoked already") } else { format!("you have no device {start}") })]
+    NoSuchDevice {
+        /// What its id was said to begin with.
+        start: String,
+        /// Whether it was revoked.
+        gone: bool,
+    },
+    /// Several devices have such an id.
+    #[error("several of your devices begin with {start}")]
+    SeveralDevices {
+        /// What their ids begin with.
+        start: String,
+    },
+    /// A certificate cannot be dated by this computer's clock.
+    #[error("this computer's clock cannot be right")]
+    Certificate(#[source] BadCertificate),
     /// The words are no recovery phrase.
     #[error("that is not a recovery phrase: {0}")]
     BadPhrase(#[from] BadPhrase),
@@ -271,6 +299,18 @@ impl From<CliError> for Failure {
             CliError::Home(error) => home(error, &message),
             CliError::Ask(error) => ask(error, &message),
             CliError::Client(error) => client(error, message),
+            CliError::Call(error) => device::call(error, message),
+            CliError::Device(error) => device::failure(error, message),
+            CliError::NoSuchDevice { .. } | CliError::SeveralDevices { .. } => {
+                device::naming(&error, message)
+            }
+            CliError::NoAccount => Self::new(Exit::Other, "no_account", message).help(
+                "take one: kez register alice --server <address of a home server>\n\
+                 (with a handle that is yours already, this only reminds kez of it)",
+            ),
+            CliError::Certificate(_) => {
+                Self::new(Exit::Other, "clock", message).help("set this computer's clock, then try again")
+            }
             CliError::Refused(refused) => registration(refused, message),
             CliError::BadPhrase(_) => Self::new(Exit::Other, "bad_phrase", message)
                 .help("compare each word with your paper: spelling and order matter, upper case does not"),

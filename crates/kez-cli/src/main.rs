@@ -7,6 +7,7 @@ mod ask;
 mod chain_view;
 mod cli;
 mod commands;
+mod device;
 mod disk;
 mod document;
 mod error;

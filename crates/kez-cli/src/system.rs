@@ -1,7 +1,8 @@
 //! This machine's clock and randomness. Everything else takes `now` and random bytes as arguments.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kez_client::{Machine, Sleep};
 use kez_core::Timestamp;
 use zeroize::Zeroizing;
 
@@ -27,4 +28,28 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, CliError> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(bytes.as_mut()).map_err(CliError::NoRandomness)?;
     Ok(bytes)
+}
+
+/// This machine, as the client of a device needs it.
+#[derive(Debug)]
+pub(crate) struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that draws random bytes; the rest takes them"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        // invariant: the first random bytes of a run come through `random`, which reports an error; a system that
+        // gave some goes on giving.
+        getrandom::fill(bytes).expect("random bytes");
+    }
+
+    fn sleep(&self, time: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(time))
+    }
 }

@@ -18,13 +18,14 @@ use crate::local_chain::{LocalChain, jsonl};
 use crate::output::{Output, Page, Report};
 use crate::system;
 
+pub(super) use self::publish::state;
 pub(super) use self::verify::{NEVER_SEEN, document_report, seen_text};
 
 /// Runs a subcommand.
 pub(super) fn run(command: Sigchain, home: &Home, output: &Output) -> Result<(), CliError> {
     match command {
-        Sigchain::Add(args) => state(Wish::Add(args.subject), args.publishing, home, output),
-        Sigchain::Revoke(args) => state(Wish::Revoke(args.subject), args.publishing, home, output),
+        Sigchain::Add(args) => wish(Wish::Add(args.subject), args.publishing, home, output),
+        Sigchain::Revoke(args) => wish(Wish::Revoke(args.subject), args.publishing, home, output),
         Sigchain::Show(_) => output.report(&Shown::of(&own(home)?)?),
         Sigchain::Export(args) => export(args.format, home, output),
         Sigchain::Publish(args) => on_network(publish::run(args.sig_server, home, output)),
@@ -43,7 +44,7 @@ enum Wish {
     Revoke(Identifier),
 }
 
-fn state(wish: Wish, publishing: Publishing, home: &Home, output: &Output) -> Result<(), CliError> {
+fn wish(wish: Wish, publishing: Publishing, home: &Home, output: &Output) -> Result<(), CliError> {
     let mut stated = add_entry(wish, home, output)?;
     if publishing.publish {
         match on_network(publish::publish(publishing.sig_server, home, output)) {

@@ -1,6 +1,7 @@
 //! The program as a user runs it, with real servers where it needs one.
 
 mod claim;
+mod device;
 mod identity;
 mod kez;
 mod lossy;

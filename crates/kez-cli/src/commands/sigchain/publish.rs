@@ -55,10 +55,43 @@ pub(super) async fn publish(
     home: &Home,
     output: &Output,
 ) -> Result<Outcome, CliError> {
-    let identity = home.identity()?;
     let server = connect_sig_server(sig_url(named, home, output).await?, output)?;
+    publish_stating(None, None, server, home, output).await
+}
+
+/// Makes `op` the next entry, unless the chain says so already, and publishes all of it. Where publishing fails, the
+/// entry is kept on this computer with a warning.
+pub(in crate::commands) async fn state(
+    op: Op,
+    seed: &Seed,
+    home: &Home,
+    output: &Output,
+) -> Result<(), CliError> {
+    let published = async {
+        let server = connect_sig_server(sig_url(None, home, output).await?, output)?;
+        publish_stating(Some(op.clone()), Some(seed.clone()), server, home, output).await
+    };
+    let Err(error) = published.await else { return Ok(()) };
+    let (mut local, _lock) = LocalChain::open_to_change(home, home.identity()?.primary().into(), output)?;
+    state_next(&mut local, op, seed)?;
+    output.warn(
+        "not_published",
+        &format!("{error}; the entry is kept on this computer until you run: kez sigchain publish"),
+    );
+    Ok(())
+}
+
+/// `seed` is asked for where it is needed and not given.
+async fn publish_stating(
+    wish: Option<Op>,
+    seed: Option<Seed>,
+    server: SigServer,
+    home: &Home,
+    output: &Output,
+) -> Result<Outcome, CliError> {
+    let identity = home.identity()?;
     let (local, _lock) = LocalChain::open_to_change(home, identity.primary().into(), output)?;
-    let mut run = Run { home, output, identity, server, local, tally: Tally::default() };
+    let mut run = Run { home, output, identity, server, local, wish, seed, tally: Tally::default() };
     run.until_published().await?;
     let Some(chain) = run.local.chain() else { return Err(CliError::EmptyChain) };
     if let Err(error) = seen::remember(home, chain, system::now()) {
@@ -87,6 +120,9 @@ struct Run<'a> {
     identity: SeedFile,
     server: SigServer,
     local: LocalChain,
+    /// What is to be stated behind everything else.
+    wish: Option<Op>,
+    seed: Option<Seed>,
     tally: Tally,
 }
 
@@ -104,6 +140,10 @@ impl Run<'_> {
         loop {
             let count = self.align().await?;
             self.require_seen()?;
+            if let Some(op) = self.wish.clone() {
+                let seed = self.seed()?;
+                state_next(&mut self.local, op, &seed)?;
+            }
             if self.hand_in(count).await? == HandedIn::All {
                 return Ok(());
             }
@@ -174,7 +214,7 @@ impl Run<'_> {
         if chain.primary() != self.local.id() {
             return Err(CliError::KeyReplaced { now: chain.primary() });
         }
-        let seed = open(&self.identity, self.home)?.seed();
+        let seed = self.seed()?;
         let ours = self.local.events().get(usize::try_from(seq).unwrap_or(usize::MAX)..).unwrap_or_default();
         let (mut signed_anew, mut left_out) = (0, 0);
         for envelope in ours {
@@ -192,6 +232,15 @@ impl Run<'_> {
         self.tally.signed_anew += signed_anew;
         self.tally.left_out += left_out;
         Ok(())
+    }
+
+    /// The seed, asked for once.
+    fn seed(&mut self) -> Result<Seed, CliError> {
+        if self.seed.is_none() {
+            self.seed = Some(open(&self.identity, self.home)?.seed());
+        }
+        // invariant: it was put there.
+        Ok(self.seed.clone().expect("a seed"))
     }
 
     /// Going on from less than what this computer has seen of the chain would fork it.
@@ -272,8 +321,26 @@ fn says(chain: &Chain, op: &Op) -> bool {
     match op {
         Op::Add { subject } => chain.subjects().contains_key(subject),
         Op::Revoke { subject } => !chain.subjects().contains_key(subject),
+        Op::AddDevice { device_id, certificate_sha256 } => {
+            chain.devices().get(device_id).is_some_and(|device| {
+                device.revoked_at.is_some() || device.certificate_sha256 == *certificate_sha256
+            })
+        }
+        Op::RevokeDevice { device_id, .. } => {
+            chain.devices().get(device_id).is_some_and(|device| device.revoked_at.is_some())
+        }
         _ => false,
     }
+}
+
+/// Signs the next entry and keeps it, unless the chain says so already.
+fn state_next(local: &mut LocalChain, op: Op, seed: &Seed) -> Result<(), CliError> {
+    super::require_own_key(local)?;
+    if local.chain().is_some_and(|chain| says(chain, &op)) {
+        return Ok(());
+    }
+    let envelope = Envelope::sign(&local.next(op), seed, system::now());
+    Ok(local.push(envelope.map_err(|fault| CliError::Signing(fault.into()))?)?)
 }
 
 fn sign_next(chain: &Chain, op: Op, seed: &Seed) -> Result<Envelope, CliError> {
