@@ -8,22 +8,9 @@ pub(crate) mod sweep;
 mod turns;
 pub(crate) mod upload;
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
-
-/// The longest blob, in bytes: 100 MiB, a minute of good video.
-pub const BLOB_BYTES_MAX: u64 = 100 * 1024 * 1024;
-
-/// The longest part of a blob in one request, in bytes: 1 MiB passes within the 15 s of a request body over a line of
-/// 0.6 Mbit/s, and no more than that is sent twice when a line breaks.
-pub const PART_BYTES_MAX: u64 = 1024 * 1024;
-
-/// The shortest part but the last, in bytes: 64 KiB within 15 s are 35 kbit/s. Each part costs two syncs, so a blob must
-/// not come byte by byte.
-pub const PART_BYTES_MIN: u64 = 64 * 1024;
+pub use kez_core::{BLOB_BYTES_MAX, BadBlobHash, BlobHash, PART_BYTES_MAX, PART_BYTES_MIN};
 
 /// Bytes of blobs that one account refers to or is sending: 1 GiB.
 pub const ACCOUNT_BLOB_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -40,15 +27,6 @@ pub const REFERENCE_SECONDS: i64 = 90 * 24 * 60 * 60;
 
 /// How long an upload may rest, in seconds: a day. Then the parts are dropped.
 pub const UPLOAD_SECONDS_MAX: i64 = 24 * 60 * 60;
-
-/// The name of a blob: SHA-256 of its bytes, as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlobHash([u8; 32]);
-
-/// Not the name of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a blob is named by 64 lower-case hex digits")]
-pub struct BadBlobHash;
 
 /// What a PUT brings: some bytes of a blob, or the question how many are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,40 +58,6 @@ pub enum BadPart {
     /// The part is too short and not the last.
     #[error("all parts but the last have at least {PART_BYTES_MIN} bytes")]
     TooSmall,
-}
-
-impl BlobHash {
-    /// The hash of a blob.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The hash.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl FromStr for BlobHash {
-    type Err = BadBlobHash;
-
-    fn from_str(text: &str) -> Result<Self, BadBlobHash> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| BadBlobHash)?;
-        bytes.try_into().map(Self).map_err(|_| BadBlobHash)
-    }
-}
-
-impl fmt::Display for BlobHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-/// Whoever knows the whole name may read the blob, so logs have its beginning only.
-impl fmt::Debug for BlobHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlobHash({}..)", HEXLOWER.encode(&self.0[..4]))
-    }
 }
 
 impl Part {
@@ -193,16 +137,6 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_blob_has_one_name() {
-        let name = "0f".repeat(32);
-        assert_eq!(name.parse::<BlobHash>().map(|hash| hash.to_string()).as_deref(), Ok(name.as_str()));
-        for bad in ["", "0f", &"0F".repeat(32), &"0f".repeat(31), &"0f".repeat(33), &format!("{name} ")] {
-            assert_eq!(bad.parse::<BlobHash>(), Err(BadBlobHash), "{bad:?}");
-        }
-        assert_eq!(format!("{:?}", BlobHash([15; 32])), "BlobHash(0f0f0f0f..)");
-    }
 
     #[test]
     fn a_part_says_where_it_belongs() {

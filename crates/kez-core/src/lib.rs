@@ -15,6 +15,7 @@
     )
 )]
 
+mod blob;
 mod claim;
 mod conversation;
 mod device;
@@ -35,12 +36,14 @@ mod record;
 mod registration;
 mod session;
 pub mod sigchain;
+mod small_store;
 mod text;
 mod time;
 #[cfg(test)]
 mod vectors;
 pub mod webfinger;
 
+pub use blob::{BLOB_BYTES_MAX, BadBlobHash, BlobHash, PART_BYTES_MAX, PART_BYTES_MIN};
 pub use claim::Claim;
 pub use conversation::ConversationKind;
 pub use device::{
@@ -69,4 +72,5 @@ pub use session::{
     BadExchangeKey, BadSessionToken, ExchangeKey, ExchangeSecret, SESSION_TOKEN_CHARS_MAX, SessionContext,
     SessionKey, SessionToken,
 };
+pub use small_store::{BadEntryName, ENTRY_BYTES_MAX, ENTRY_NAME_CHARS_MAX, EntryName};
 pub use time::{BadTimestamp, Timestamp};
