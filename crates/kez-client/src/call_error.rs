@@ -1,5 +1,6 @@
 //! Why a signed call has no result: the refusals that a caller acts on, each by its name.
 
+use std::io;
 use std::time::Duration;
 
 use kez_core::{ConversationId, Timestamp};
@@ -75,6 +76,39 @@ pub enum CallError {
     /// Another claim had this id.
     #[error("another claim had this id")]
     IdReused,
+    /// Another part of the blob is due.
+    #[error("{offset} bytes of the blob are there")]
+    WrongOffset {
+        /// Where the next part has to begin.
+        offset: u64,
+    },
+    /// Somebody else sends the same blob for this account: let them, or ask how far they are.
+    #[error("the same blob is being sent by another call")]
+    Displaced,
+    /// What was sent has another SHA-256 than its name. All of it has been dropped.
+    #[error("what was sent is not the blob of that name")]
+    OtherBlob,
+    /// The bytes that were to be sent cannot be read here.
+    #[error("the bytes to send cannot be read")]
+    Unreadable {
+        /// Why.
+        source: io::Error,
+    },
+    /// The account has used up what it may keep on the server: delete something.
+    #[error("this account has used up its room on the server")]
+    QuotaExceeded,
+    /// Something else is stored than was to be replaced: read it, merge, write again.
+    #[error("version {version} is stored")]
+    VersionMismatch {
+        /// The stored version; 0: there never was one.
+        version: u64,
+    },
+    /// The entry has no value.
+    #[error("there is no value by that name")]
+    NoValue {
+        /// The version of its deletion; 0: it never had one.
+        version: u64,
+    },
     /// Nobody and nothing by that name.
     #[error("there is nobody and nothing by that name")]
     NotFound,
@@ -84,12 +118,14 @@ pub enum CallError {
 }
 
 /// The members of a problem body that only signed calls know.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Members {
     epoch: Option<u64>,
     seq: Option<u64>,
     cid: Option<ConversationId>,
     oldest: Option<u64>,
+    offset: Option<u64>,
+    version: Option<u64>,
 }
 
 impl CallError {
@@ -119,14 +155,21 @@ impl CallError {
             "signature_expired" => Self::SignatureExpired { server_time: problem.server_time },
             "claims_limited" => Self::ClaimsLimited { retry_after_s: problem.retry_after_s },
             "id_reused" => Self::IdReused,
-            "not_found" => Self::NotFound,
+            "wrong_offset" => Self::WrongOffset { offset: members.offset? },
+            "displaced" => Self::Displaced,
+            "quota_exceeded" => Self::QuotaExceeded,
+            "version_mismatch" => Self::VersionMismatch { version: members.version? },
+            "not_found" => match members.version {
+                Some(version) => Self::NoValue { version },
+                None => Self::NotFound,
+            },
             _ => return None,
         })
     }
 
     /// One frame's refusal among others in one answer.
     pub(crate) fn of_frame(problem: Problem, epoch: Option<u64>, seq: Option<u64>) -> Self {
-        let members = Members { epoch, seq, cid: None, oldest: None };
+        let members = Members { epoch, seq, ..Members::default() };
         Self::known(&problem, &members).unwrap_or(Self::Client(ClientError::Refused(Box::new(problem))))
     }
 

@@ -1,16 +1,20 @@
-//! The calls of a device. SPEC "Device calls", "Key package calls", "Conversations", "Inbox and events".
+//! The calls of a device. SPEC "Device calls", "Key package calls", "Conversations", "Inbox and events",
+//! "Blobs", "Small store".
 
 mod account;
+mod blobs;
 mod conversations;
 mod devices;
 mod frames;
 mod inbox;
 mod key_packages;
+mod small_store;
 mod stream;
 
 use crate::error::Contradiction;
 
 pub use account::Export;
+pub use blobs::{BlobReader, BlobSource, BlobUpload, StoredBlob, UploadStep};
 pub use conversations::{
     Bundle, Committed, Conversation, ConversationPages, ConversationSummary, Created, Welcome, WelcomeTo,
 };
@@ -18,6 +22,7 @@ pub use devices::{DeviceList, EnrolledDevice, ListedDevice, RevokedDevice};
 pub use frames::{Frame, FramePage, FramePages, OutgoingFrame, Sent, SentFrames};
 pub use inbox::{DeviceChange, Happening, InboxEvent, InboxPage, InboxPages};
 pub use key_packages::{Claimed, ClaimedKeyPackage, KeyPackageCounts};
+pub use small_store::{Entry, EntryHead, Replaces};
 pub use stream::{InboxStream, StreamItem};
 
 /// The most items of one page.

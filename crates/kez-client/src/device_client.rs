@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kez_core::http_signature::{LIFETIME_S_MAX, Nonce, RequestParts, Signer, content_digest, sign};
 use kez_core::{DeviceId, PublicKey, Seed, Timestamp};
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::error::ClientError;
 use crate::home_server::HomeServer;
 use crate::machine::{Machine, random};
 use crate::patience::{Patience, Spent};
-use crate::transport::{Answer, Ask, BODY_BYTES_MAX, Pieces, Transport};
+use crate::transport::{Answer, Ask, BODY_BYTES_MAX, Content, Pieces, Transport};
 
 use session::Sessions;
 
@@ -74,7 +74,8 @@ struct State {
 pub(crate) struct Request {
     method: Method,
     url: Url,
-    json: Option<String>,
+    headers: HeaderMap,
+    content: Option<Content>,
     bytes_max: usize,
 }
 
@@ -141,7 +142,13 @@ impl DeviceClient {
 
     /// A request to `/v1/` and these segments.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> Request {
-        Request { method, url: self.home().call(segments), json: None, bytes_max: BODY_BYTES_MAX }
+        Request {
+            method,
+            url: self.home().call(segments),
+            headers: HeaderMap::new(),
+            content: None,
+            bytes_max: BODY_BYTES_MAX,
+        }
     }
 
     /// Makes the call until there is an answer, and gives it when it is a success.
@@ -153,6 +160,11 @@ impl DeviceClient {
                 success => return success,
             }
         }
+    }
+
+    /// Makes the call once, again only after what can be remedied. No answer is an error, and so is "not now".
+    pub(crate) async fn call_once(&self, request: &Request) -> Result<Answer, CallError> {
+        self.attempt(request, &mut Remedies::default()).await
     }
 
     /// One attempt, again only after what can be remedied.
@@ -255,7 +267,7 @@ impl DeviceClient {
             method: request.method.clone(),
             url: &request.url,
             headers: self.signed(request, signer),
-            json: request.json.clone(),
+            content: request.content.clone(),
             bytes_max: request.bytes_max,
         };
         let answer = self.home().transport().ask(ask).await?;
@@ -276,7 +288,7 @@ impl DeviceClient {
 
     /// The headers that sign `request`, now.
     fn signed(&self, request: &Request, signer: &Signer) -> HeaderMap {
-        let digest = request.json.as_ref().map(|json| content_digest(json.as_bytes()));
+        let digest = request.content.as_ref().map(|content| content_digest(content.bytes()));
         let parts = RequestParts {
             method: request.method.as_str(),
             authority: request.url.authority(), // host in lower case, no default port, no user
@@ -289,7 +301,7 @@ impl DeviceClient {
         // invariant: a URL has no characters that a request cannot have, and a Timestamp has at most 12 digits.
         let signature =
             sign(signer, &parts, created, LIFETIME_S_MAX, &nonce).expect("a request can be signed");
-        let mut headers = HeaderMap::new();
+        let mut headers = request.headers.clone();
         let mut insert = |name, text: &str| {
             // invariant: base64, digits, and names of ours.
             headers.insert(name, HeaderValue::from_str(text).expect("visible ASCII"))
@@ -348,7 +360,20 @@ impl Request {
     /// With a body.
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
         // invariant: our types have text for every key, and no map.
-        self.json = Some(serde_json::to_string(body).expect("types of ours become JSON"));
+        self.content = Some(Content::json(serde_json::to_string(body).expect("types of ours become JSON")));
+        self
+    }
+
+    /// With a body that means nothing to the server.
+    pub(crate) fn bytes(mut self, bytes: Vec<u8>) -> Self {
+        self.content = Some(Content::opaque(bytes));
+        self
+    }
+
+    /// With a header, which is not signed.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // invariant: all values are digits, quotes and names of ours.
+        self.headers.insert(name, HeaderValue::from_str(value).expect("visible ASCII"));
         self
     }
 

@@ -163,6 +163,12 @@ pub enum Contradiction {
     /// The verdicts are about other messages than those that were sent.
     #[error("it answers for other messages")]
     OtherMessage,
+    /// A blob has another SHA-256 than its name, or the answer is about another one.
+    #[error("what it gives is not the blob of that name")]
+    OtherBlob,
+    /// The answer is about another entry, or about another version than the write makes.
+    #[error("it answers for another entry")]
+    OtherEntry,
     /// Numbers that have to rise do not.
     #[error("what it gives is out of order")]
     OutOfOrder,

@@ -8,8 +8,9 @@
 //! it comes in, and against what was seen of it before.
 //!
 //! [`DeviceClient`] speaks to the home server as one device: it signs each call, within a session where it can, sends a
-//! call again whose answer was lost, and reads the inbox as a stream that survives its connections. What MLS messages
-//! hold is the caller's to encrypt and to judge; here they are bytes.
+//! call again whose answer was lost, and reads the inbox as a stream that survives its connections. Attachments go and come part
+//! by part, never whole in memory, and are not to be used before their hash was seen to fit. What MLS messages hold is the
+//! caller's to encrypt and to judge; here they are bytes.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -59,10 +60,11 @@ mod webfinger;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use call_error::CallError;
 pub use device_calls::{
-    Bundle, Claimed, ClaimedKeyPackage, Committed, Conversation, ConversationPages, ConversationSummary,
-    Created, DeviceChange, DeviceList, EnrolledDevice, Export, Frame, FramePage, FramePages, Happening,
-    InboxEvent, InboxPage, InboxPages, InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame,
-    PAGE_ITEMS_MAX, RevokedDevice, Sent, SentFrames, StreamItem, Welcome, WelcomeTo,
+    BlobReader, BlobSource, BlobUpload, Bundle, Claimed, ClaimedKeyPackage, Committed, Conversation,
+    ConversationPages, ConversationSummary, Created, DeviceChange, DeviceList, EnrolledDevice, Entry,
+    EntryHead, Export, Frame, FramePage, FramePages, Happening, InboxEvent, InboxPage, InboxPages,
+    InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame, PAGE_ITEMS_MAX, Replaces, RevokedDevice,
+    Sent, SentFrames, StoredBlob, StreamItem, UploadStep, Welcome, WelcomeTo,
 };
 pub use device_client::{DeviceClient, DeviceKeys};
 pub use domain::points_to;

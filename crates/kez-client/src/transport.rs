@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, RETRY_AFTER};
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, RANGE, RETRY_AFTER,
+};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -52,10 +55,16 @@ pub(crate) struct Ask<'a> {
     pub(crate) url: &'a Url,
     /// Further headers; the media types are seen to.
     pub(crate) headers: HeaderMap,
-    /// One JSON document.
-    pub(crate) json: Option<String>,
+    pub(crate) content: Option<Content>,
     /// The largest body of the answer, in bytes.
     pub(crate) bytes_max: usize,
+}
+
+/// What a request carries. A clone has the same bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    media: &'static str,
+    bytes: Bytes,
 }
 
 /// An answer whose body is read piece by piece, with whatever length. The caller bounds it.
@@ -96,24 +105,25 @@ impl Transport {
 
     /// Reads `url`, whose body may have `bytes_max` bytes.
     pub(crate) async fn get_large(&self, url: &Url, bytes_max: usize) -> Result<Answer, ClientError> {
-        self.ask(Ask { method: Method::GET, url, headers: HeaderMap::new(), json: None, bytes_max }).await
+        self.ask(Ask { method: Method::GET, url, headers: HeaderMap::new(), content: None, bytes_max }).await
     }
 
     /// Makes one exchange.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, ClientError> {
-        let Ask { method, url, headers, json, bytes_max } = ask;
-        let bounds = self.bounds(json.as_ref().map_or(0, String::len), bytes_max);
+        let Ask { method, url, headers, content, bytes_max } = ask;
+        let bounds = self.bounds(content.as_ref().map_or(0, |content| content.bytes.len()), bytes_max);
         let mut request =
             self.client.request(method, url.clone()).headers(headers).timeout(bounds.altogether);
-        if let Some(json) = json {
-            request = request.header(CONTENT_TYPE, "application/json").body(json);
+        if let Some(content) = content {
+            request = request.header(CONTENT_TYPE, content.media).body(content.bytes);
         }
         let accept = "application/json, application/jrd+json, application/problem+json";
         let (head, response) = send(url, request, accept, bounds).await?;
         whole(url, head, response, bounds, bytes_max).await
     }
 
-    /// Reads `url` as `media` piece by piece within `call_max` altogether; an answer other than 200 comes whole.
+    /// Reads `url` as `media` piece by piece within `call_max` altogether; an answer other than 200 comes whole, or than
+    /// 206 where a range is asked for.
     pub(crate) async fn open(
         &self,
         url: &Url,
@@ -121,11 +131,12 @@ impl Transport {
         headers: HeaderMap,
         call_max: Duration,
     ) -> Result<Result<Pieces, Answer>, ClientError> {
+        let is_part = headers.contains_key(RANGE);
         let request = self.client.get(url.clone()).headers(headers).timeout(call_max);
         let accept = &format!("{media}, application/problem+json");
         let bounds = Bounds { altogether: call_max, ..self.bounds(0, BODY_BYTES_MAX) };
         let (head, response) = send(url, request, accept, bounds).await?;
-        if head.status == StatusCode::OK {
+        if head.status == StatusCode::OK || (is_part && head.status == StatusCode::PARTIAL_CONTENT) {
             return Ok(Ok(Pieces { url: url.clone(), head, bounds, response }));
         }
         whole(url, head, response, bounds, BODY_BYTES_MAX).await.map(Err)
@@ -149,8 +160,8 @@ impl Transport {
         json: String,
         headers: HeaderMap,
     ) -> Result<Answer, ClientError> {
-        let ask = Ask { method: Method::POST, url, headers, json: Some(json), bytes_max: BODY_BYTES_MAX };
-        self.ask(ask).await
+        let content = Some(Content::json(json));
+        self.ask(Ask { method: Method::POST, url, headers, content, bytes_max: BODY_BYTES_MAX }).await
     }
 }
 
@@ -252,6 +263,22 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
+impl Content {
+    /// One JSON document.
+    pub(crate) fn json(text: String) -> Self {
+        Self { media: "application/json", bytes: text.into() }
+    }
+
+    /// Bytes that mean nothing to the server.
+    pub(crate) fn opaque(bytes: Vec<u8>) -> Self {
+        Self { media: "application/octet-stream", bytes: bytes.into() }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Pieces {
     /// The next piece; `None` at the end of the body. A body that breaks off is an error.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
@@ -271,6 +298,16 @@ impl Pieces {
     /// The entity tag without its quotes; empty when there is none.
     pub(crate) fn etag(&self) -> &str {
         self.header(&ETAG).trim_start_matches("W/").trim_matches('"')
+    }
+
+    /// What the body has altogether, in bytes, as its head says.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.header(&CONTENT_LENGTH).parse().ok()
+    }
+
+    /// Where the body begins in what was asked for; `None` where it is not a part.
+    pub(crate) fn begins_at(&self) -> Option<u64> {
+        self.header(&CONTENT_RANGE).strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
     }
 
     fn header(&self, name: &HeaderName) -> &str {

@@ -1,5 +1,6 @@
 //! A wire between a client and a server, which may break. It stays where it is when the server restarts elsewhere.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,8 @@ struct Fate {
     answers_to_lose: AtomicU32,
     /// The text behind which an answer is cut off.
     cut_behind: Mutex<Option<&'static str>>,
+    /// After how many further bytes, either way, a connection is cut; then after how many more, and so on.
+    cuts: Mutex<VecDeque<usize>>,
     /// Everything that went to the server.
     heard: Mutex<Vec<u8>>,
 }
@@ -51,6 +54,16 @@ impl Link {
         *self.fate.cut_behind.lock().expect("no panic") = Some(text);
     }
 
+    /// Cuts a connection after so many bytes, whichever way they go, then another one after so many more, and so on.
+    pub(crate) fn cut_after(&self, bytes: impl IntoIterator<Item = usize>) {
+        self.fate.cuts.lock().expect("no panic").extend(bytes);
+    }
+
+    /// How many of these cuts are still to come.
+    pub(crate) fn cuts_left(&self) -> usize {
+        self.fate.cuts.lock().expect("no panic").len()
+    }
+
     /// How many requests went to the server that begin with `line`.
     pub(crate) fn requests(&self, line: &str) -> usize {
         let heard = self.fate.heard.lock().expect("no panic");
@@ -73,14 +86,15 @@ async fn pass_on(client: TcpStream, server: TcpStream, fate: Arc<Fate>) {
     let less = |left: u32| left.checked_sub(1);
     let up = copy(&mut from_client, &mut to_server, |bytes| {
         fate.heard.lock().expect("no panic").extend_from_slice(bytes);
-        let begins = ["GET ", "POST ", "PUT "].iter().any(|method| bytes.starts_with(method.as_bytes()));
+        let begins =
+            ["GET ", "POST ", "PUT ", "DELETE "].iter().any(|method| bytes.starts_with(method.as_bytes()));
         if begins && fate.answers_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
             is_lost.store(true, Ordering::SeqCst);
         }
-        bytes.len()
+        fate.spend(bytes.len())
     });
     let down = copy(&mut from_server, &mut to_client, |bytes| {
-        if is_lost.load(Ordering::SeqCst) { 0 } else { fate.pass(bytes) }
+        if is_lost.load(Ordering::SeqCst) { 0 } else { fate.spend(fate.pass(bytes)) }
     });
     // Either end takes the other along, as both halves are dropped.
     tokio::select! {
@@ -90,6 +104,17 @@ async fn pass_on(client: TcpStream, server: TcpStream, fate: Arc<Fate>) {
 }
 
 impl Fate {
+    /// How many of so many bytes come through before the next cut.
+    fn spend(&self, count: usize) -> usize {
+        let mut cuts = self.cuts.lock().expect("no panic");
+        match cuts.front_mut() {
+            Some(left) if *left > count => *left -= count,
+            Some(_) => return cuts.pop_front().unwrap_or_default().min(count),
+            None => {}
+        }
+        count
+    }
+
     /// How many of these bytes come through.
     fn pass(&self, bytes: &[u8]) -> usize {
         let mut cut_behind = self.cut_behind.lock().expect("no panic");
