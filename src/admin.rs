@@ -15,6 +15,7 @@ use crate::invite::{Invite, InviteToken};
 use crate::store::{INVITES_MAX, Registry as _, SqliteStore, Store as _, StoreError};
 
 pub use accounts::account;
+pub(crate) use table::size;
 
 /// Seconds in a day.
 const DAY_S: i64 = 86_400;

@@ -26,6 +26,7 @@ One program, no other service needed: without a subcommand it serves, on the def
   Invite people      kez-chat-server --registration invite
                      kez-chat-server invite create --uses 10 --days 7
   Stop an account    kez-chat-server admin suspend mallory --reason spam
+  Save everything    kez-chat-server backup /var/backups/kez-chat/2026-12-01
 
 RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.";
 
@@ -49,6 +50,30 @@ pub enum Command {
     Invite(InviteCommand),
     /// Suspend accounts, set quotas, see usage and the audit (also while the server runs)
     Admin(AdminArgs),
+    /// Save everything that this server keeps in a folder (also while the server runs)
+    ///
+    /// Name the server's own --db, --secret-file and --blob-store, where it has any, before the word backup, or set their
+    /// environment names as for the server.
+    Backup {
+        /// A folder that is not there yet, such as /var/backups/kez-chat/2026-12-01
+        #[arg(value_name = "FOLDER")]
+        to: PathBuf,
+    },
+    /// Put the home of a backup where --db and the like say; overwrites nothing
+    Restore {
+        /// The folder that `backup` made
+        #[arg(value_name = "FOLDER")]
+        from: PathBuf,
+    },
+    /// Check all files, signed documents and sigchains of a backup or of this server
+    Verify {
+        /// A folder that `backup` made [default: the server's own files, also while it runs]
+        #[arg(value_name = "FOLDER")]
+        backup: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
 }

@@ -28,6 +28,7 @@ mod web;
 mod writes;
 
 pub mod admin;
+pub mod backup;
 pub mod config;
 pub mod router;
 pub mod server;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kez_chat_server::config::{Cli, Command, ServeArgs};
-use kez_chat_server::{Server, SigListener, World, admin, router};
+use kez_chat_server::{Server, SigListener, World, admin, backup, router};
 use kez_serve::clock::SystemClock;
 use kez_serve::rng::SystemRng;
 use kez_serve::signals::Shutdown;
@@ -36,6 +36,17 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Some(Command::Admin(command)) => {
             let clock = SystemClock::new();
             runtime()?.block_on(admin::account(&cli.serve, command, &clock, &mut stdout()))?;
+        }
+        Some(Command::Backup { to }) => {
+            let clock = SystemClock::new();
+            runtime()?.block_on(backup::backup(&cli.serve, to, &clock, &SystemRng, &mut stdout()))?;
+        }
+        Some(Command::Restore { from }) => {
+            let clock = SystemClock::new();
+            runtime()?.block_on(backup::restore(&cli.serve, from, &clock, &SystemRng, &mut stdout()))?;
+        }
+        Some(Command::Verify { backup, json }) => {
+            runtime()?.block_on(backup::verify(&cli.serve, backup.as_deref(), *json, &mut stdout()))?;
         }
         None => {
             let runtime = runtime()?;

@@ -44,7 +44,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 }
 
 /// Bytes in the largest unit of which there is one, with a tenth: `22 B`, `1.5 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.into_iter().find(|(_, unit)| bytes >= *unit) {
         None => format!("{bytes} B"),

@@ -142,10 +142,14 @@ fn read_spool_name(name: &str) -> Option<(AccountId, BlobHash)> {
     Some((AccountId::new(account.parse().ok()?), hash.parse().ok()?))
 }
 
-/// 256 folders, so that none gets too large for a file system to list.
 fn object(hash: &BlobHash) -> ObjectPath {
+    ObjectPath::from(object_path(hash))
+}
+
+/// Where a blob lies in the folder. 256 folders, so that none gets too large for a file system to list.
+pub(crate) fn object_path(hash: &BlobHash) -> String {
     let name = hash.to_string();
-    ObjectPath::from(format!("{OBJECTS}/{}/{name}", name.get(..2).unwrap_or_default()))
+    format!("{OBJECTS}/{}/{name}", name.get(..2).unwrap_or_default())
 }
 
 fn object_error(error: object_store::Error) -> StoreError {

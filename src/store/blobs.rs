@@ -187,6 +187,14 @@ pub trait Blobs: std::fmt::Debug + Send + Sync + 'static {
     /// Blobs that nobody refers to, at most `limit`.
     async fn blobs_of_nobody(&self, limit: u32) -> Result<Vec<BlobHash>, StoreError>;
 
+    /// The blobs that somebody refers to and how many bytes they have, for verification: up to `limit` after the blob
+    /// `after`, by their names.
+    async fn blob_evidence(
+        &self,
+        after: Option<BlobHash>,
+        limit: u32,
+    ) -> Result<Vec<(BlobHash, u64)>, StoreError>;
+
     /// Whether a blob has a row, be it of nobody.
     async fn is_blob_known(&self, hash: &BlobHash) -> Result<bool, StoreError>;
 

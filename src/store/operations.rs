@@ -66,11 +66,22 @@ pub enum Action {
     InviteCreate,
     /// An invite token was made to stop working.
     InviteRevoke,
+    /// A backup was made.
+    Backup,
+    /// This is what a backup held.
+    Restore,
 }
 
 impl Action {
-    const ALL: [Self; 5] =
-        [Self::Suspend, Self::Reinstate, Self::Quota, Self::InviteCreate, Self::InviteRevoke];
+    const ALL: [Self; 7] = [
+        Self::Suspend,
+        Self::Reinstate,
+        Self::Quota,
+        Self::InviteCreate,
+        Self::InviteRevoke,
+        Self::Backup,
+        Self::Restore,
+    ];
 
     /// Its name, as it is stored and printed.
     pub fn as_str(self) -> &'static str {
@@ -80,6 +91,8 @@ impl Action {
             Self::Quota => "quota",
             Self::InviteCreate => "invite_create",
             Self::InviteRevoke => "invite_revoke",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
         }
     }
 }
@@ -240,6 +253,9 @@ pub trait Operations: fmt::Debug + Send + Sync + 'static {
     /// The `top` accounts that take up most, by bytes of frames, then by events, then oldest first. Walks through all
     /// frames: for a command, not for a call.
     async fn usage(&self, top: u32, now: Timestamp) -> Result<Vec<Usage>, StoreError>;
+
+    /// Adds an entry about what was done elsewhere than in the store. `detail` is a JSON object.
+    async fn note(&self, action: Action, detail: Value, at: Timestamp) -> Result<(), StoreError>;
 
     /// Entries of the audit, newest first: up to `limit` before the entry `before`.
     async fn audit(&self, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;

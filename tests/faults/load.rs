@@ -63,6 +63,11 @@ impl<W: Writers> Load<W> {
         drop(reached.expect("writes are acknowledged").unwrap());
     }
 
+    /// What has been acknowledged by now.
+    pub(crate) fn so_far(&self) -> Vec<W::Written> {
+        self.shared.outcome().acknowledged.clone()
+    }
+
     /// Waits for the requests under way, sends no more, and says what came back.
     pub(crate) async fn end(mut self) -> Outcome<W::Written> {
         self.shared.ending.store(true, Ordering::Relaxed);

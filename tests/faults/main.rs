@@ -5,6 +5,7 @@
 //! names `root`.
 
 mod authors;
+mod backup;
 mod claims;
 mod conversations;
 mod damaged_chains;

@@ -268,3 +268,17 @@ pub(in crate::store) async fn blobs_of_an_account_are_paged(store: Shared<impl S
     open(&*store, wanted(bob, 6, 1)).await.unwrap();
     assert_eq!(store.uploads_of(alice.account).await.unwrap(), [hash(4), hash(5)]);
 }
+
+pub(in crate::store) async fn blobs_of_all_are_paged_by_name(store: Shared<impl Store>) {
+    let (alice, bob) = (&settle(&*store, "alice").await, &settle(&*store, "bob").await);
+    for (device, n) in [(alice, 3), (alice, 1), (bob, 2), (bob, 4)] {
+        put(&*store, device, n, u64::from(n)).await;
+    }
+    open(&*store, wanted(bob, 1, 1)).await.unwrap(); // of two, and listed once
+    open(&*store, wanted(bob, 9, 1)).await.unwrap();
+    store.drop_reference(bob.account, &hash(2)).await.unwrap();
+    let page = async |after: Option<u32>| store.blob_evidence(after.map(hash), 2).await.unwrap();
+    assert_eq!(page(None).await, [(hash(1), 1), (hash(3), 3)]);
+    assert_eq!(page(Some(3)).await, [(hash(4), 4)]);
+    assert_eq!(page(Some(4)).await, []);
+}

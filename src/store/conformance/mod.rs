@@ -124,6 +124,7 @@ macro_rules! store_conformance {
             references_and_uploads_end,
             one_blob_finished_by_many_is_one,
             blobs_of_an_account_are_paged,
+            blobs_of_all_are_paged_by_name,
         );
         $crate::store::conformance::store_conformance!(
             $open, operations;

@@ -234,7 +234,11 @@ pub(in crate::store) async fn every_action_is_audited_and_pages_go_back(store: S
         .await
         .unwrap();
     reinstate(&*store, "alice").await.unwrap();
-    let all = audit(&*store).await;
+    store.note(Action::Backup, json!({"to": "a folder"}), time(61)).await.unwrap();
+    let mut all = audit(&*store).await;
+    let noted = all.remove(0);
+    assert_eq!((noted.id, noted.at, noted.action), (AuditId(6), time(61), Action::Backup));
+    assert_eq!((noted.handle, noted.primary, noted.detail), (None, None, json!({"to": "a folder"})));
     let shown: Vec<_> =
         all.iter().map(|entry| (entry.id.0, entry.action.as_str(), entry.detail.clone())).collect();
     let expected = [
@@ -249,10 +253,10 @@ pub(in crate::store) async fn every_action_is_audited_and_pages_go_back(store: S
     assert_eq!((all[2].handle.clone(), all[2].primary), (Some(handle("alice")), Some(key("alice"))));
     assert_eq!((all[4].handle.clone(), all[4].primary), (None, None));
     assert_eq!(store.audit(Some(AuditId(4)), 2).await.unwrap(), all[2..4]);
-    assert_eq!(store.audit_head().await.unwrap(), AuditId(5));
+    assert_eq!(store.audit_head().await.unwrap(), AuditId(6));
     let after = store.audited_after(AuditId(1), 2).await.unwrap();
     assert_eq!(after, [(AuditId(2), None), (AuditId(3), Some(key("alice")))]);
-    assert_eq!(store.audited_after(AuditId(5), 2).await.unwrap(), []);
+    assert_eq!(store.audited_after(AuditId(6), 2).await.unwrap(), []);
 }
 
 pub(in crate::store) async fn quotas_are_kept_by_key(store: Shared<impl Store>) {

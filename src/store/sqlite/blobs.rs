@@ -104,6 +104,14 @@ impl Blobs for SqliteStore {
         Ok(self.database.read(|db| blob_sweep::blobs_of_nobody(db, limit))?)
     }
 
+    async fn blob_evidence(
+        &self,
+        after: Option<BlobHash>,
+        limit: u32,
+    ) -> Result<Vec<(BlobHash, u64)>, StoreError> {
+        Ok(self.database.read(|db| evidence(db, after.as_ref(), limit))?)
+    }
+
     async fn is_blob_known(&self, hash: &BlobHash) -> Result<bool, StoreError> {
         Ok(self.database.read(|db| blob_sweep::is_known(db, hash))?)
     }
@@ -112,6 +120,15 @@ impl Blobs for SqliteStore {
         let hash = *hash;
         unrefused(self.database.write(move |db| Ok(blob_sweep::forget(db, &hash)?)).await)
     }
+}
+
+fn evidence(db: &Connection, after: Option<&BlobHash>, limit: u32) -> rusqlite::Result<Vec<(BlobHash, u64)>> {
+    let after = after.map_or(&[][..], |hash| hash.as_bytes());
+    db.prepare_cached(
+        "SELECT sha256, bytes FROM blobs WHERE sha256 > ?1 AND referrers > 0 ORDER BY sha256 LIMIT ?2",
+    )?
+    .query_map(params![after, limit], |row| Ok((read_hash(row, 0)?, read_u64(row, 1)?)))?
+    .collect()
 }
 
 pub(super) fn read_hash(row: &Row<'_>, column: usize) -> rusqlite::Result<BlobHash> {

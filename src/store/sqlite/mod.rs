@@ -18,7 +18,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use kez_core::{ServerName, Timestamp};
-use kez_serve::sqlite::{Database, Migration, OpenError, Options};
+use kez_serve::sqlite::{CopyError, Database, Migration, OpenError, Options};
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, Row};
 
@@ -60,6 +60,29 @@ impl SqliteStore {
     }
 }
 
+/// Files that nobody is to change: those of backups, and those that a server is at work on.
+impl SqliteStore {
+    /// Opens the file to read only; every write is refused.
+    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        Database::open_to_read(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+
+    /// Writes what the file holds at this moment to a new file, durably, while a server may be at work on it.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
+        Database::copy(from, to, MIGRATIONS, &options())
+    }
+
+    /// What SQLite finds wrong with the file; empty: nothing.
+    pub fn faults(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.database.faults()?)
+    }
+
+    /// The name of the server whose home this is.
+    pub fn server(&self) -> Result<ServerName, StoreError> {
+        Ok(self.database.read(stored_server)?)
+    }
+}
+
 fn options() -> Options {
     // All upper levels of a million handles, and some leaves.
     Options { application_id: APPLICATION_ID, reader_cache_kib: 1024, ..Options::default() }
@@ -89,6 +112,10 @@ impl Store for SqliteStore {
 
 fn claim(db: &Connection, server: &ServerName) -> rusqlite::Result<ServerName> {
     db.execute("INSERT INTO home (one, server) VALUES (1, ?1) ON CONFLICT DO NOTHING", [server.as_str()])?;
+    stored_server(db)
+}
+
+fn stored_server(db: &Connection) -> rusqlite::Result<ServerName> {
     db.query_row("SELECT server FROM home", [], |row| {
         row.get_ref(0)?.as_str()?.parse().map_err(|error| damaged(0, error))
     })

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use kez_core::{Handle, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
+use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
@@ -53,6 +54,13 @@ impl Operations for SqliteStore {
 
     async fn usage(&self, top: u32, now: Timestamp) -> Result<Vec<Usage>, StoreError> {
         Ok(self.database.read(|db| usage(db, top, now))?)
+    }
+
+    async fn note(&self, action: Action, detail: Value, at: Timestamp) -> Result<(), StoreError> {
+        let note = move |db: &Connection| {
+            Ok(record(db, at, &Entry { action, about: None, detail: detail.clone() })?)
+        };
+        unrefused(self.database.write(note).await)
     }
 
     async fn audit(&self, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {

@@ -28,6 +28,7 @@ async fn help_teaches() {
       Invite people      kez-chat-server --registration invite
                          kez-chat-server invite create --uses 10 --days 7
       Stop an account    kez-chat-server admin suspend mallory --reason spam
+      Save everything    kez-chat-server backup /var/backups/kez-chat/2026-12-01
 
     RUST_LOG sets what is logged, for example RUST_LOG=debug,hyper=info.
 
@@ -36,6 +37,9 @@ async fn help_teaches() {
     Commands:
       invite   Make, list and revoke invite tokens (also while the server runs)
       admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+      backup   Save everything that this server keeps in a folder (also while the server runs)
+      restore  Put the home of a backup where --db and the like say; overwrites nothing
+      verify   Check all files, signed documents and sigchains of a backup or of this server
       openapi  Print the OpenAPI document of the HTTP interface
       help     Print this message or the help of the given subcommand(s)
 
@@ -162,6 +166,9 @@ async fn short_help_is_a_page() {
     Commands:
       invite   Make, list and revoke invite tokens (also while the server runs)
       admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+      backup   Save everything that this server keeps in a folder (also while the server runs)
+      restore  Put the home of a backup where --db and the like say; overwrites nothing
+      verify   Check all files, signed documents and sigchains of a backup or of this server
       openapi  Print the OpenAPI document of the HTTP interface
       help     Print this message or the help of the given subcommand(s)
 
@@ -205,6 +212,11 @@ async fn short_help_is_a_page() {
       -h, --help                         Print help (see more with '--help')
       -V, --version                      Print version
     "#);
+}
+
+#[tokio::test]
+async fn short_help_of_a_command_is_half_a_page() {
+    let dir = tempfile::tempdir().expect("a folder");
     let invite = run(dir.path(), &[], &["invite", "create", "-h"]).await;
     assert_snapshot!(shown(&invite), @r#"
     Make a token and print it; it is not stored and cannot be shown again

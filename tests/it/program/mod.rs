@@ -1,6 +1,7 @@
 //! The program as an operator meets it: flags, environment, messages, logs, signals.
 
 mod admin;
+mod backup;
 mod configuration;
 mod help;
 mod invites;

@@ -12,6 +12,9 @@
 
 mod checkpoint;
 mod connection;
+mod copy;
+#[cfg(test)]
+mod copy_tests;
 mod error;
 mod job;
 mod lock;
@@ -26,8 +29,9 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
+pub use self::copy::CopyError;
 pub use self::error::{JobError, OpenError, ReadError, WriteError};
 use self::lock::ServerLock;
 pub use self::migrate::Migration;
@@ -75,6 +79,9 @@ impl Default for Options {
         }
     }
 }
+
+/// The most that [`Database::faults`] tells.
+pub const FAULTS_MAX: u32 = 100;
 
 /// What the last transaction came to; for readiness checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +136,41 @@ impl Database {
             migrate::migrate(&mut conn, &path, migrations, options.application_id)?;
         }
         Self::start(Writer::new(conn, path, options), None)
+    }
+
+    /// Opens a file that is not to be changed: one of a backup, or one that a server is at work on. Every write is refused
+    /// with [`WriteError::Closed`]; an older layout with [`OpenError::Older`].
+    pub fn open_to_read(path: &Path, migrations: &[Migration], options: Options) -> Result<Self, OpenError> {
+        migrate::check_sequence(migrations)?;
+        let options = Options { readers: 1, ..options };
+        let conn = connection::open_reader(path, &options).map_err(OpenError::sqlite(path))?;
+        if let Some(older) = migrate::pending(&conn, path, migrations, options.application_id)? {
+            return Err(older);
+        }
+        let readers = Arc::new(Readers::open(path, &options)?);
+        Ok(Self { inner: Arc::new(Inner { readers, writer: WriterHandle::closed() }) })
+    }
+
+    /// Writes what the file `from` holds at this moment to the new file `to` (0600), durably. A server on `from` goes on
+    /// meanwhile. Blocks for as long as it takes to read and write everything once.
+    pub fn copy(
+        from: &Path,
+        to: &Path,
+        migrations: &[Migration],
+        options: &Options,
+    ) -> Result<(), CopyError> {
+        copy::copy(from, to, migrations, options)
+    }
+
+    /// What SQLite itself finds wrong with the file, in its words, at most [`FAULTS_MAX`]; empty: nothing. Reads all of it.
+    pub fn faults(&self) -> Result<Vec<String>, ReadError> {
+        self.read(|db| match copy::faults(db) {
+            // So damaged that the check itself cannot go on.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                Ok(vec![error.to_string()])
+            }
+            found => found,
+        })
     }
 
     fn start(writer: Writer, lock: Option<ServerLock>) -> Result<Self, OpenError> {

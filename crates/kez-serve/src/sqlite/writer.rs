@@ -66,6 +66,14 @@ impl Shared {
 }
 
 impl WriterHandle {
+    /// That of a file which is only read: no thread, and every write is refused.
+    pub(super) fn closed() -> Self {
+        let shared =
+            Shared { queue: Queue::new(1), health: Mutex::new(Health::Ok), commits: AtomicU64::new(0) };
+        shared.queue.close();
+        Self { shared: Arc::new(shared), thread: Mutex::default(), done: Mutex::default() }
+    }
+
     pub(super) async fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, WriteError>
     where
         T: Send + 'static,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use kez_core::sigchain::{EventHash, Head};
 use kez_core::{NostrKey, PrimaryKey, PublicKey, Timestamp};
-use kez_serve::sqlite::{Database, JobError, Migration, OpenError, Options};
+use kez_serve::sqlite::{CopyError, Database, JobError, Migration, OpenError, Options};
 use kez_serve::storage::{StoreError, StoreHealth};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest as _, Sha256};
@@ -39,9 +39,27 @@ pub struct SqliteChainStore {
 impl SqliteChainStore {
     /// Opens or makes the file as the one server on it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let options = Options { application_id: APPLICATION_ID, ..Options::default() };
-        Database::open(path, MIGRATIONS, options).map(|database| Self { database })
+        Database::open(path, MIGRATIONS, options()).map(|database| Self { database })
     }
+
+    /// Opens a file that nobody is to change; every write is refused.
+    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        Database::open_to_read(path, MIGRATIONS, options()).map(|database| Self { database })
+    }
+
+    /// Writes what the file holds at this moment to a new file, durably, while a server may be at work on it.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
+        Database::copy(from, to, MIGRATIONS, &options())
+    }
+
+    /// What SQLite finds wrong with the file; empty: nothing.
+    pub fn faults(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.database.faults()?)
+    }
+}
+
+fn options() -> Options {
+    Options { application_id: APPLICATION_ID, ..Options::default() }
 }
 
 impl fmt::Debug for SqliteChainStore {
