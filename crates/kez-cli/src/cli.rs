@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and the words of its help.
 
+mod chat;
 mod claim;
 mod device;
 mod sigchain;
@@ -15,6 +16,10 @@ use clap_complete::Shell;
 use kez_client::{BaseUrl, SigUrl};
 use kez_core::{BadHandle, Fqhn, Handle, PublicKey, ServerName, WordCount};
 
+pub(crate) use self::chat::{
+    Chat, Delete as DeleteMessage, Edit as EditMessage, Group, Listen, Peer, React, Read as ReadChat,
+    Save as SaveFiles, Search as SearchChat, Send, Verify as VerifyPerson, peer,
+};
 pub(crate) use self::claim::{Claim, ClaimFormat, Create as CreateClaim};
 pub(crate) use self::device::{Device, Enrol as EnrolDevice, Revoke as RevokeDevice};
 pub(crate) use self::sigchain::{ChainFormat, Publishing, Sigchain, Verify as VerifyChain};
@@ -67,6 +72,8 @@ pub(crate) enum Command {
     Register(Register),
     #[command(subcommand)]
     Device(Device),
+    #[command(subcommand)]
+    Chat(Chat),
     Whois(Whois),
     #[command(subcommand)]
     Claim(Claim),
@@ -346,7 +353,24 @@ mod tests {
         value_flags(&Cli::command(), &mut names);
         names.sort();
         names.dedup();
-        assert_eq!(names, ["as", "expires", "format", "invite-file", "server", "sig-server", "words"]);
+        assert_eq!(
+            names,
+            [
+                "as",
+                "expires",
+                "file",
+                "format",
+                "invite-file",
+                "last",
+                "message",
+                "reply-to",
+                "server",
+                "sig-server",
+                "to",
+                "with",
+                "words"
+            ]
+        );
     }
 
     fn value_flags(command: &clap::Command, names: &mut Vec<String>) {

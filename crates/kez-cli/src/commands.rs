@@ -1,8 +1,9 @@
 //! One module per command: fetch, decide, store, report.
 
+pub(crate) mod chat;
 mod claim;
 mod completions;
-mod device;
+pub(crate) mod device;
 mod follow;
 mod identity;
 mod register;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<(), CliError> {
         Command::Identity(command) => identity::run(&command, &home()?, output),
         Command::Register(args) => on_network(register::run(args, &home()?, output)),
         Command::Device(command) => on_network(device::run(command, &home()?, output)),
+        Command::Chat(command) => on_network(chat::run(command, &home()?, output)),
         Command::Whois(args) => on_network(whois::run(args, &home()?, output)),
         Command::Claim(command) => claim::run(&command, || Ok(home()?), output),
         Command::Sigchain(command) => sigchain::run(command, &home()?, output),

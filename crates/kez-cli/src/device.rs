@@ -27,6 +27,9 @@ pub(crate) enum DeviceError {
     /// There is none yet.
     #[error("this computer is not enrolled as a device yet")]
     None,
+    /// Keys were made, and the home server has not confirmed them.
+    #[error("enrolling this computer has not been finished")]
+    Unfinished,
     /// The device's file cannot be used.
     #[error("{path} cannot be used: {source}")]
     File {
@@ -64,6 +67,11 @@ impl Home {
     /// Where the keys of this computer's device are, or will be.
     pub(crate) fn device_path(&self) -> PathBuf {
         self.path(&format!("{DIRECTORY}/device.json"))
+    }
+
+    /// Where what the device knows is kept, or will be.
+    pub(crate) fn records_path(&self) -> PathBuf {
+        self.path(&format!("{DIRECTORY}/store.db"))
     }
 
     /// The device of this computer; `None` when there is none.

@@ -1,6 +1,7 @@
 //! Everything that can go wrong, and the one place that turns it into words, a stable code and an exit status.
 
 mod chain;
+mod chat;
 mod device;
 mod document;
 
@@ -15,11 +16,13 @@ use kez_core::{
 use serde_json::{Map, Value, json};
 
 use crate::ask::AskError;
+use crate::chat::files::FileError;
 use crate::device::DeviceError;
 use crate::disk::DiskError;
 use crate::document::DocumentError;
 use crate::home::HomeError;
 use crate::local_chain::LocalChainError;
+use crate::records::RecordsError;
 use crate::seed_file::SeedFileError;
 
 /// Why a command did not succeed.
@@ -36,6 +39,118 @@ pub(crate) enum CliError {
     Call(#[from] CallError),
     #[error(transparent)]
     Device(#[from] DeviceError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The encryption says no.
+    #[error(transparent)]
+    Engine(kez_e2e::Fault),
+    /// There is nothing to send.
+    #[error("there is nothing to say")]
+    NothingToSay,
+    /// Standard input cannot be read.
+    #[error("standard input cannot be read")]
+    Stdin(#[source] io::Error),
+    /// The terminal cannot be used as a screen.
+    #[error("this terminal cannot be used as a screen")]
+    Terminal(#[source] io::Error),
+    /// No conversation is called so.
+    #[error("there is no conversation {name} on this device")]
+    NoSuchChat {
+        /// What was named.
+        name: String,
+    },
+    /// A person and a group are called so.
+    #[error("both a person and a group are called {name}")]
+    PersonOrGroup {
+        /// What was named.
+        name: String,
+    },
+    /// Several groups are called so.
+    #[error("several groups are called {name}")]
+    SeveralGroups {
+        /// What was named.
+        name: String,
+    },
+    /// No message has such an id.
+    #[error("there is no message {start} in this conversation")]
+    NoSuchMessage {
+        /// What its id was said to begin with.
+        start: String,
+    },
+    /// Several messages have such an id.
+    #[error("several messages begin with {start}")]
+    SeveralMessages {
+        /// What their ids begin with.
+        start: String,
+    },
+    /// Somebody else said it, or it is nothing that was said.
+    #[error("that is not a message of yours")]
+    NotYours,
+    /// The message has no files.
+    #[error("there are no files to save")]
+    NoFiles,
+    /// Too many files for one message.
+    #[error("a message has {max} files at most")]
+    TooManyFiles {
+        /// How many it may have.
+        max: usize,
+    },
+    /// Others changed the conversation faster, again and again.
+    #[error("others keep changing the conversation at the same moment")]
+    Overtaken,
+    /// The server will never take it.
+    #[error("the server does not take it: {why}")]
+    NotTaken {
+        /// Its words.
+        why: String,
+    },
+    /// Somebody has no device to talk to.
+    #[error("{who} has not set up messages yet: none of their devices can be reached")]
+    NoDevices {
+        /// Who.
+        who: String,
+    },
+    /// Nobody talks to themselves here.
+    #[error("that is you")]
+    ToYourself,
+    /// Somebody lives on another server.
+    #[error("{address} is on another home server, and messages stay within one for now")]
+    OtherHome {
+        /// Who.
+        address: Fqhn,
+    },
+    /// It would change nothing.
+    #[error("nothing to do: {what}")]
+    NothingToChange {
+        /// Why.
+        what: &'static str,
+    },
+    /// The account is no longer in the conversation.
+    #[error("you are no longer in this conversation")]
+    LeftChat,
+    /// Something was refused in the conversation.
+    #[error("this conversation is stopped: {reason}")]
+    FrozenChat {
+        /// What.
+        reason: String,
+    },
+    /// Nobody of that name waits for an answer.
+    #[error("{name} does not wait for an answer")]
+    NoRequest {
+        /// Who.
+        name: String,
+    },
+    /// Only admins may.
+    #[error("only admins of the group may do that")]
+    NotAnAdmin,
+    /// Only conversations of two have that.
+    #[error("this is for conversations of two")]
+    NotForGroups,
+    /// A program said something that is no command.
+    #[error("{0}")]
+    BadOrder(String),
     /// The identity has no handle yet, as far as this computer knows.
     #[error("your identity has no handle yet, as far as this computer knows")]
     NoAccount,
@@ -304,6 +419,32 @@ impl From<CliError> for Failure {
             CliError::NoSuchDevice { .. } | CliError::SeveralDevices { .. } => {
                 device::naming(&error, message)
             }
+            CliError::Records(_)
+            | CliError::File(_)
+            | CliError::Engine(_)
+            | CliError::NothingToSay
+            | CliError::Stdin(_)
+            | CliError::Terminal(_)
+            | CliError::NoSuchChat { .. }
+            | CliError::PersonOrGroup { .. }
+            | CliError::SeveralGroups { .. }
+            | CliError::NoSuchMessage { .. }
+            | CliError::SeveralMessages { .. }
+            | CliError::NotYours
+            | CliError::NoFiles
+            | CliError::TooManyFiles { .. }
+            | CliError::Overtaken
+            | CliError::NotTaken { .. }
+            | CliError::NoDevices { .. }
+            | CliError::ToYourself
+            | CliError::OtherHome { .. }
+            | CliError::NothingToChange { .. }
+            | CliError::LeftChat
+            | CliError::FrozenChat { .. }
+            | CliError::NoRequest { .. }
+            | CliError::NotAnAdmin
+            | CliError::NotForGroups
+            | CliError::BadOrder(_) => chat::failure(&error, message),
             CliError::NoAccount => Self::new(Exit::Other, "no_account", message).help(
                 "take one: kez register alice --server <address of a home server>\n\
                  (with a handle that is yours already, this only reminds kez of it)",

@@ -5,6 +5,7 @@
 
 mod ask;
 mod chain_view;
+mod chat;
 mod cli;
 mod commands;
 mod device;
@@ -14,6 +15,7 @@ mod error;
 mod home;
 mod local_chain;
 mod output;
+mod records;
 mod sealing;
 mod seed_file;
 mod seen;

@@ -30,6 +30,21 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, CliError> {
     Ok(bytes)
 }
 
+/// The same where there is no way back. Ends the program where the system gives none.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
+/// Fills `bytes` so that nobody can guess them. Ends the program where the system cannot.
+#[expect(clippy::disallowed_methods, reason = "see `random`")]
+pub(crate) fn fill(bytes: &mut [u8]) {
+    // invariant: a system that has started gives random bytes (getrandom(2)); one that does not must sign and seal
+    // nothing.
+    getrandom::fill(bytes).expect("random bytes");
+}
+
 /// This machine, as the client of a device needs it.
 #[derive(Debug)]
 pub(crate) struct ThisMachine;

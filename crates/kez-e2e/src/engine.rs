@@ -32,6 +32,7 @@ use openmls_rust_crypto::RustCrypto;
 use crate::bundle::Bundle;
 use crate::facts;
 use crate::fault::Fault;
+use crate::payload::Payload;
 use crate::policy::Roster;
 use crate::records::{
     Conversation, Line, State, Waiting, conversation_ids, conversation_key, decode, history_key,
@@ -298,6 +299,15 @@ impl Engine {
         Ok(all)
     }
 
+    /// What this device has said that the log has not shown yet, in the order of saying within each conversation.
+    pub fn unsaid(&self) -> Result<Vec<(ConversationId, MessageId, Payload)>, Fault> {
+        let mut all = Vec::new();
+        for cid in conversation_ids(&self.rows) {
+            all.extend(self.waiting(cid)?.into_iter().map(|one| (cid, one.mid, one.payload)));
+        }
+        Ok(all)
+    }
+
     /// The keys by which other devices of this person come into its conversations. For the person's own store only.
     pub fn rooms(&self) -> Result<BTreeMap<ConversationId, GroupInfoKey>, Fault> {
         let mut rooms = BTreeMap::new();
@@ -384,6 +394,15 @@ impl Step {
     /// What has to be stored, all of it or nothing: a new content, or `None` where the record goes.
     pub fn changes(&self) -> &BTreeMap<Key, Option<Bytes>> {
         &self.changes
+    }
+
+    /// The lines that it adds to histories, for a host that keeps them in a form of its own: they are stored with the
+    /// step, and shown after it.
+    pub fn lines(&self) -> impl Iterator<Item = (ConversationId, &Line)> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Added { cid, line } => Some((*cid, line)),
+            _ => None,
+        })
     }
 
     /// The same step, after which this group is decoded already.

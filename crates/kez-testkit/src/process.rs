@@ -27,6 +27,7 @@ const URL: &str = "url=http://";
 pub struct Program {
     binary: PathBuf,
     db: PathBuf,
+    bind: String,
     /// Where its sig-server within listens besides; `None`: it is a sig-server itself.
     sig_bind: Option<&'static str>,
     flags: Vec<OsString>,
@@ -67,6 +68,7 @@ impl Program {
         Self {
             binary: binary.into(),
             db: dir.join("kez-chat.db"),
+            bind: "127.0.0.1:0".into(),
             sig_bind: Some("off"),
             flags: Vec::new(),
             env: Vec::new(),
@@ -89,6 +91,12 @@ impl Program {
     #[must_use]
     pub fn db(self, db: impl Into<PathBuf>) -> Self {
         Self { db: db.into(), ..self }
+    }
+
+    /// Another address than a free port of 127.0.0.1, for one that comes back where it was.
+    #[must_use]
+    pub fn bind(self, bind: impl Into<String>) -> Self {
+        Self { bind: bind.into(), ..self }
     }
 
     /// Further flags.
@@ -134,7 +142,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.args(["--bind", "127.0.0.1:0", "--rate-limit", "off", "--db"]).arg(&self.db);
+        command.args(["--bind", &self.bind, "--rate-limit", "off", "--db"]).arg(&self.db);
         command.args(self.sig_bind.map(|at| ["--sig-bind", at]).into_iter().flatten()).args(&self.flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
@@ -150,6 +158,11 @@ impl ServerProcess {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// From starting the process to its first 200 on `/v1/readyz`.

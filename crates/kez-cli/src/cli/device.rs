@@ -67,12 +67,13 @@ pub(crate) struct Revoke {
     pub(crate) this: bool,
 }
 
-/// 4 to 32 lower-case hex digits.
 fn id_start(text: &str) -> Result<String, String> {
+    let words = "write the first 4 to 32 digits (0-9 a-f) of its id, as kez device list shows them";
+    hex_start(text).ok_or_else(|| words.into())
+}
+
+/// 4 to 32 lower-case hex digits.
+pub(super) fn hex_start(text: &str) -> Option<String> {
     let is_hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if is_hex && (4..=32).contains(&text.len()) {
-        Ok(text.to_owned())
-    } else {
-        Err("write the first 4 to 32 digits (0-9 a-f) of its id, as kez device list shows them".into())
-    }
+    (is_hex && (4..=32).contains(&text.len())).then(|| text.to_owned())
 }

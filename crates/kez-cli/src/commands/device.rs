@@ -4,9 +4,7 @@ mod enrol;
 mod list;
 mod revoke;
 
-use std::sync::Arc;
-
-use kez_client::{DeviceClient, DeviceKeys, DeviceList, HomeServer};
+use kez_client::{DeviceList, HomeServer};
 use kez_core::{Document, Envelope, EnvelopeError, Phrase, PublicKey, Seed, Timestamp, Verified};
 
 use super::{connect, remembered};
@@ -17,7 +15,6 @@ use crate::error::CliError;
 use crate::home::{Home, HomeError};
 use crate::output::Output;
 use crate::sealing::Passphrase;
-use crate::system::ThisMachine;
 
 /// Runs a subcommand.
 pub(super) async fn run(command: Device, home: &Home, output: &Output) -> Result<(), CliError> {
@@ -37,7 +34,7 @@ pub(super) fn account(home: &Home) -> Result<Whose, CliError> {
 }
 
 /// The home server of the account.
-pub(super) fn home_server(home: &Home, output: &Output) -> Result<HomeServer, CliError> {
+pub(crate) fn home_server(home: &Home, output: &Output) -> Result<HomeServer, CliError> {
     connect(remembered(home)?.ok_or(CliError::NoAccount)?.url, output)
 }
 
@@ -69,12 +66,6 @@ fn open_device(device: &DeviceFile, known: Option<&Passphrase>, home: &Home) -> 
         opened => return Ok(opened.map_err(failed)?),
     }
     Ok(device.open(Some(&ask::device_passphrase()?)).map_err(failed)?)
-}
-
-/// The home server as this device calls it.
-fn client(device: &DeviceFile, secrets: &Secrets, server: HomeServer) -> Result<DeviceClient, CliError> {
-    let keys = DeviceKeys { primary: device.primary(), device_id: device.id(), auth: secrets.auth.clone() };
-    Ok(DeviceClient::new(server, keys, Arc::new(ThisMachine))?)
 }
 
 /// A document of the account, signed at `now`.

@@ -12,6 +12,7 @@ pub(super) fn failure(error: &DeviceError, message: String) -> Failure {
     match error {
         DeviceError::Disk(error) => disk(error, &message),
         DeviceError::None => other("no_device", message).help("kez device enrol makes it one"),
+        DeviceError::Unfinished => other("device_unfinished", message).help("finish it: kez device enrol"),
         DeviceError::File { source, .. } => file(*source, message),
         DeviceError::OpenToOthers { path } => {
             other("device_file_open_to_others", message).help(format!("chmod 600 '{}'", path.display()))

@@ -1,8 +1,10 @@
 //! Runs the program in a home of its own.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, ChildStdin, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -51,10 +53,81 @@ impl Computer {
 
     /// Runs `kez` with words as arguments and `input` on its standard input.
     pub(crate) fn kez_reading(&self, args: &str, input: &str) -> Ran {
+        self.kez_args(&args.split_whitespace().collect::<Vec<_>>(), input)
+    }
+
+    /// The same with arguments that may have spaces.
+    pub(crate) fn kez_args(&self, args: &[&str], input: &str) -> Ran {
         let mut command = Command::cargo_bin("kez").unwrap();
         command.env_clear().env("KEZ_HOME", self.path("home")).envs(self.env.clone());
-        command.args(args.split_whitespace()).write_stdin(input).timeout(DEADLINE);
+        command.args(args).write_stdin(input).timeout(DEADLINE);
         Ran(command.output().unwrap())
+    }
+
+    /// Starts `kez` with words as arguments, to be spoken with.
+    pub(crate) fn start(&self, args: &str) -> Running {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("kez"));
+        command.env_clear().env("KEZ_HOME", self.path("home")).envs(self.env.clone());
+        command.args(args.split_whitespace());
+        Running::start(command)
+    }
+}
+
+/// A `kez` that runs. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(mut command: std::process::Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let (found, lines) = channel();
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if found.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { stdin: child.stdin.take(), child, lines }
+    }
+
+    /// Says a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The next line of JSON that fits; others before it are passed over.
+    #[track_caller]
+    pub(crate) fn until(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let mut passed = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(DEADLINE).unwrap_or_else(|error| {
+                panic!("{error}; it said:\n{}", passed.join("\n"));
+            });
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if fits(&value) {
+                return value;
+            }
+            passed.push(line);
+        }
+    }
+
+    /// Ends it without warning.
+    pub(crate) fn kill_9(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program as a user runs it, with real servers where it needs one.
 
+mod chat;
 mod claim;
 mod device;
 mod identity;
@@ -8,6 +9,7 @@ mod lossy;
 mod own_chain;
 mod publish;
 mod register;
+mod server_binary;
 mod town;
 mod usage;
 mod whois;

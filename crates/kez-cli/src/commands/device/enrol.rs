@@ -7,9 +7,10 @@ use kez_core::{
 };
 use serde::Serialize;
 
-use super::{account, client, home_server, open_device, seed, signed};
+use super::{account, home_server, open_device, seed, signed};
 use crate::ask;
 use crate::chain_view::day;
+use crate::chat::session::{Opened, Session};
 use crate::cli::EnrolDevice;
 use crate::commands::retry;
 use crate::device::{DeviceError, DeviceFile, Enrolled, Secrets, Whose, store_key};
@@ -27,7 +28,7 @@ const RENEW_S: i64 = 60 * 24 * 60 * 60;
 pub(super) async fn run(args: &EnrolDevice, home: &Home, output: &Output) -> Result<(), CliError> {
     let whose = account(home)?;
     let server = home_server(home, output)?;
-    let _lock = home.lock_device()?;
+    let lock = home.lock_device()?;
     let former = if args.new { set_aside(home)? } else { None };
     let found = home.device()?;
     if let Some(device) = &found {
@@ -60,10 +61,11 @@ pub(super) async fn run(args: &EnrolDevice, home: &Home, output: &Output) -> Res
     let certificate_sha256 = Sha256Hex::from_bytes(device.document().document().mls_certificate.sha256());
     let op = Op::AddDevice { device_id: device.id(), certificate_sha256 };
     crate::commands::sigchain::state(op, &seed, home, output).await?;
-    // The first call with the device's own key shows that it works.
     let secrets = open_device(&device, new_passphrase.or(passphrase).as_ref(), home)?;
-    client(&device, &secrets, server)?.key_package_counts().await?;
-    output.report(&Taken::new(&device, &whose, enrolled, done, former))
+    let taken = Taken::new(&device, &whose, enrolled, done, former);
+    // From now on others find keys to reach it by, and it comes into the account's conversations.
+    Session::with(&Opened { file: device, enrolled, secrets }, lock, home, output)?.catch_up().await?;
+    output.report(&taken)
 }
 
 /// Puts the device that is there aside; `None`: there was none.
@@ -213,5 +215,6 @@ impl Report for Taken {
         if let Some(former) = &self.former_device {
             page.field("former one", former);
         }
+        page.line("\nTalk to somebody:\n  kez chat send bob \"Hello, Bob\"\n  kez chat tui");
     }
 }

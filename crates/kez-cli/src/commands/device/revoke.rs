@@ -6,6 +6,7 @@ use kez_core::{DeviceId, DeviceRevocation, Fqhn, Timestamp};
 use serde::Serialize;
 
 use super::{account, devices, home_server, seed, signed};
+use crate::chat::session::Session;
 use crate::cli::RevokeDevice;
 use crate::device::DeviceError;
 use crate::error::CliError;
@@ -30,12 +31,21 @@ pub(super) async fn run(args: &RevokeDevice, home: &Home, output: &Output) -> Re
     let revoked = server.revoke_device(&revocation).await?;
     let op = Op::RevokeDevice { device_id, certificate_sha256 };
     crate::commands::sigchain::state(op, &seed, home, output).await?;
-    output.report(&LetGo {
-        address: whose.address,
-        device_id,
-        revoked_at: revoked.revoked_at,
-        this_computer: this == Some(device_id),
-    })
+    let this_computer = this == Some(device_id);
+    if this.is_some() && !this_computer {
+        // This device removes it from its conversations at once, where it can.
+        let removed = match Session::open(home, output) {
+            Ok(mut session) => session.catch_up().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            output.warn(
+                "not_removed",
+                &format!("{error}; the next kez chat removes it from your conversations"),
+            );
+        }
+    }
+    output.report(&LetGo { address: whose.address, device_id, revoked_at: revoked.revoked_at, this_computer })
 }
 
 /// The one device whose id begins so.
