@@ -84,7 +84,7 @@ fn announce(args: &ServeArgs, server: &Server) -> Result<(), Failure> {
         mode = "embedded",
         registration = args.registration.as_str(),
         sigchains = sigchains(server),
-        web = if args.web_dir.is_some() { "folder" } else { "placeholder" },
+        web = server.web_client(),
         "kez-chat-server {} is ready", env!("CARGO_PKG_VERSION"),
     );
     if !addr.ip().is_loopback() {

@@ -52,6 +52,8 @@ pub struct World {
     pub limits: listen::Limits,
     /// How long streams of events are quiet and last, and how many there may be.
     pub streams: StreamLimits,
+    /// The web client that is served when no folder is named.
+    pub web: Option<&'static web_assets::Client>,
 }
 
 impl Default for World {
@@ -62,6 +64,7 @@ impl Default for World {
             outgoing: Outgoing::new(),
             limits: listen::Limits::default(),
             streams: StreamLimits::default(),
+            web: web_assets::CLIENT.as_ref(),
         }
     }
 }
@@ -178,7 +181,7 @@ impl Server {
             ages,
             writes: Writes::default(),
             clock: world.clock,
-            web: WebClient::new(args.web_dir.clone(), &args.server),
+            web: WebClient::new(args.web_dir.clone(), world.web, &args.server),
             openapi: Documents::new(router::openapi_json()),
             draining: AtomicBool::new(false),
         });
@@ -202,6 +205,11 @@ impl Server {
     /// What it keeps, for an oracle that checks it.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.app.store)
+    }
+
+    /// The web client that is served: `built_in`, `folder` or `none`.
+    pub fn web_client(&self) -> &'static str {
+        self.app.web.name()
     }
 
     /// What became of the listener of the sig-server within; `None`: there is none.

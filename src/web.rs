@@ -1,16 +1,20 @@
-//! The page that people open: the web client of `--web-dir`, or a placeholder that says what this server is.
+//! The page that people open: the web client of `--web-dir`, the one inside this program, or a placeholder that says what
+//! this server is.
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use kez_core::ServerName;
 use percent_encoding::percent_decode_str;
+use web_assets::Client;
 
 /// What `GET /` and everything below answers with.
 #[derive(Debug, Clone)]
 pub(crate) enum WebClient {
     /// A built client in a folder with an `index.html`.
     Folder(PathBuf),
+    /// The client that this program was built with.
+    BuiltIn(&'static Client),
     /// A page that says what this is and how to go on.
     Placeholder(Bytes),
 }
@@ -51,16 +55,29 @@ const ASSET_EXTENSIONS: [&str; 20] = [
 ];
 
 impl WebClient {
-    /// The client in `folder`, or the placeholder for `server`.
-    pub(crate) fn new(folder: Option<PathBuf>, server: &ServerName) -> Self {
-        folder.map_or_else(
-            || {
-                Self::Placeholder(
-                    include_str!("web/placeholder.html").replace("{server}", server.as_str()).into(),
-                )
-            },
-            Self::Folder,
-        )
+    /// The client in `folder`, else the one that is `built_in`, else the placeholder for `server`.
+    pub(crate) fn new(
+        folder: Option<PathBuf>,
+        built_in: Option<&'static Client>,
+        server: &ServerName,
+    ) -> Self {
+        match (folder, built_in) {
+            (Some(folder), _) => Self::Folder(folder),
+            (None, Some(client)) => Self::BuiltIn(client),
+            (None, None) => {
+                let page = include_str!("web/placeholder.html").replace("{server}", server.as_str());
+                Self::Placeholder(page.into())
+            }
+        }
+    }
+
+    /// One word for the start line and `/v1/server`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "folder",
+            Self::BuiltIn(_) => "built_in",
+            Self::Placeholder(_) => "none",
+        }
     }
 }
 
@@ -82,6 +99,24 @@ pub(crate) fn answer(path: &str) -> Answer {
         Answer::File
     } else {
         Answer::Page
+    }
+}
+
+/// The media type of a file of the client, by its extension.
+pub(crate) fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "txt" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct ServerInfo<'a> {
     /// The key that receipts of deletions are signed with.
     #[schema(value_type = String, pattern = "^ed25519:[0-9a-f]{64}$")]
     receipt_key: PublicKey,
+    /// The web client that it serves: `built_in`, `folder` or `none`.
+    #[schema(example = "built_in", pattern = "^(built_in|folder|none)$")]
+    web_client: &'static str,
     /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
@@ -85,6 +88,7 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
         retention_days: app.retention_days,
         session_key: app.sessions.public_key(),
         receipt_key: app.receipts.public_key(),
+        web_client: app.web.name(),
         limits: LimitsInfo {
             handle_bytes_min: kez_core::HANDLE_BYTES_MIN,
             handle_bytes_max: kez_core::HANDLE_BYTES_MAX,

@@ -40,6 +40,8 @@ pub struct Setup {
     pub limits: Limits,
     /// How long streams of events are quiet and last, and how many there may be.
     pub streams: StreamLimits,
+    /// The web client inside; without a test's change none, whatever this program was built with.
+    pub web: Option<&'static web_assets::Client>,
     /// When the server's time begins.
     pub start: Timestamp,
     /// The folder that goes with the test: for files to be named in flags.
@@ -320,6 +322,7 @@ impl Setup {
             outgoing: Box::new(Outgoing::new),
             limits: Limits::default(),
             streams: StreamLimits::default(),
+            web: None,
             start: START.parse().expect("a time"),
             dir: dir.to_owned(),
         }
@@ -332,6 +335,7 @@ impl Setup {
             outgoing: (self.outgoing)(),
             limits: self.limits.clone(),
             streams: self.streams,
+            web: self.web,
         };
         (self.args.clone(), world)
     }

@@ -45,7 +45,8 @@ async fn a_client_learns_what_it_has_to_know() {
       "session_key": "[key]",
       "sig_server_url": "http://localhost:7878",
       "time": "2026-05-25T03:00:00Z",
-      "version": "[version]"
+      "version": "[version]",
+      "web_client": "none"
     }
     "#);
 }
@@ -90,7 +91,8 @@ async fn it_follows_the_configuration_and_the_clock() {
       "session_key": "[key]",
       "sig_server_url": "https://sig.example.org",
       "time": "2026-05-25T03:01:01Z",
-      "version": "[version]"
+      "version": "[version]",
+      "web_client": "none"
     }
     "#);
 }

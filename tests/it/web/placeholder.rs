@@ -15,7 +15,7 @@ async fn the_page_says_whose_server_this_is_and_runs_nothing() {
     for forbidden in ["<script", "<style", " style=", "javascript:", " src=\"http"] {
         assert!(!page.text().contains(forbidden), "{forbidden}");
     }
-    assert_snapshot!(page.header("content-security-policy").expect("a policy"), @"default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    assert_snapshot!(page.header("content-security-policy").expect("a policy"), @"default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html kez-worker");
 }
 
 /// All that the page loads is there, on this server.

@@ -20,7 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kez-wasm", &["kez-core", "kez-e2e"]),
     ("web-assets", &[]),
     ("kez-chat-server", &["kez-core", "kez-nats-auth", "kez-serve", "kez-sig-server", "web-assets"]),
-    ("kez-testkit", &["kez-chat-server", "kez-client", "kez-core", "kez-serve", "kez-sig-server"]),
+    (
+        "kez-testkit",
+        &["kez-chat-server", "kez-client", "kez-core", "kez-serve", "kez-sig-server", "web-assets"],
+    ),
     ("kez-bench", &["kez-core", "kez-serve"]),
     ("xtask", &[]),
 ];
