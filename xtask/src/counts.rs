@@ -15,13 +15,16 @@ impl Counts {
         if ok { Self { passed: 1, failed: 0 } } else { Self { passed: 0, failed: 1 } }
     }
 
-    /// What a run of cargo-nextest or `cargo test` printed.
+    /// What a run of cargo-nextest, `cargo test` or vitest printed.
     ///
     /// A run that failed counts at least one failure, also when nothing could be compiled.
     pub(crate) fn of_run(ok: bool, text: &str) -> Self {
         let mut counts = Self::default();
         for line in text.lines() {
-            counts += nextest_summary(line).or_else(|| libtest_result(line)).unwrap_or_default();
+            counts += nextest_summary(line)
+                .or_else(|| libtest_result(line))
+                .or_else(|| vitest_summary(line))
+                .unwrap_or_default();
         }
         if !ok && counts.failed == 0 {
             counts.failed = 1;
@@ -51,6 +54,13 @@ fn nextest_summary(line: &str) -> Option<Counts> {
 fn libtest_result(line: &str) -> Option<Counts> {
     let verdicts = line.strip_prefix("test result: ")?;
     Some(Counts { passed: number_before(verdicts, "passed")?, failed: number_before(verdicts, "failed")? })
+}
+
+/// `      Tests  1 failed | 12 passed (13)`
+fn vitest_summary(line: &str) -> Option<Counts> {
+    let verdicts = line.trim_start().strip_prefix("Tests  ")?;
+    let count = |word| number_before(verdicts, word).unwrap_or(0);
+    Some(Counts { passed: count("passed"), failed: count("failed") })
 }
 
 fn number_before(text: &str, word: &str) -> Option<u32> {
@@ -90,5 +100,12 @@ mod tests {
     #[test]
     fn a_run_that_did_not_compile_is_a_failure() {
         assert_eq!(Counts::of_run(false, "error: could not compile"), Counts { passed: 0, failed: 1 });
+    }
+
+    #[test]
+    fn vitest_counts_tests_and_not_files() {
+        let text = " Test Files  1 failed | 2 passed (3)\n      Tests  1 failed | 12 passed (13)\n";
+        assert_eq!(Counts::of_run(false, text), Counts { passed: 12, failed: 1 });
+        assert_eq!(Counts::of_run(true, "      Tests  7 passed (7)\n"), Counts { passed: 7, failed: 0 });
     }
 }

@@ -16,6 +16,7 @@ mod steps;
 mod test;
 mod tools;
 mod wasm;
+mod web;
 
 use std::{env, process::ExitCode};
 
@@ -24,18 +25,20 @@ use crate::{failure::Failure, project::Project};
 const HELP: &str = "\
 cargo xtask <command>
 
-  run [-- <flags>]       build the chat server, obtain what that needs, and start it with these flags
+  run [-- <flags>]       build the web client and the chat server, obtain what that needs, start it with these flags
                            cargo xtask run
                            cargo xtask run -- --bind 127.0.0.1:6969 --db ./kez-chat.db --server kez.lat
                            cargo xtask run -- --help
-  dev [-- <flags>]       the same, and build and start again whenever a source file changes
+  dev [-- <flags>]       the same, and build and start again whenever a source file changes; Vite serves the client beside
+                           it, on http://127.0.0.1:5173
   test [<step>…]         every check there is, or only the named steps; obtains the tools they need
       --list               name the steps and what each does
       --full               long cases with their full counts (kills, races, fuzz inputs): an hour or more
       --bless              with the step `openapi`: accept the server's description
   setup [<tool>…]        obtain the tools that today's steps use, or the named ones, and say what was done
   openapi                write the server's description to docs/openapi.json
-  wasm                   build the protocol core for the browser
+  wasm                   build the web client's engine for browsers, into its sources
+  web                    build the web client, into web/dist; the next build of the server has it inside
   bench [<what> <flags>] build everything optimised and measure; `registry` when nothing is named
 
 Environment
@@ -62,7 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Failure> {
     };
     // `run`, `dev` and `bench` hand --help to the program they start.
     if matches!(command.as_str(), "help" | "--help" | "-h")
-        || (matches!(command.as_str(), "test" | "setup" | "openapi" | "wasm")
+        || (matches!(command.as_str(), "test" | "setup" | "openapi" | "wasm" | "web")
             && rest.iter().any(|flag| flag == "--help" || flag == "-h"))
     {
         print!("{HELP}");
@@ -76,6 +79,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Failure> {
         "setup" => setup::setup(&project, rest),
         "openapi" => openapi::bless(&project),
         "wasm" => wasm::wasm(&project),
+        "web" => web::web(&project),
         "bench" => bench::bench(&project, passed_on(rest)),
         unknown => Err(Failure::Usage(format!("there is no command `{unknown}`; `cargo xtask` lists them"))),
     }

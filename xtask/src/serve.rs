@@ -16,6 +16,7 @@ use crate::{
     project::{Project, without_package_variables},
     setup::{Found, ensure, report},
     tools::{CC, tool},
+    web,
 };
 
 /// The server's package and program.
@@ -32,6 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// `cargo xtask run`: ends as the server ends.
 pub(crate) fn run(project: &Project, flags: &[String]) -> Result<ExitCode, Failure> {
     prepare(project)?;
+    web::offer(project)?;
     build(project)?;
     replace_process(&mut server(project, flags))
 }
@@ -39,6 +41,8 @@ pub(crate) fn run(project: &Project, flags: &[String]) -> Result<ExitCode, Failu
 /// `cargo xtask dev`: never ends by itself.
 pub(crate) fn dev(project: &Project, flags: &[String]) -> Result<ExitCode, Failure> {
     prepare(project)?;
+    // Ends with this process group.
+    let _vite = web::vite(project)?;
     let mut running: Option<Child> = None;
     loop {
         let sources = sources(&project.root);

@@ -10,8 +10,8 @@ use crate::{
     process::{Log, on_path},
     project::Project,
     schemathesis,
-    tools::{CARGO_DENY, NEXTEST, ROOT, SCHEMATHESIS, WASM},
-    wasm,
+    tools::{CARGO_DENY, CHROMIUM, NEXTEST, NPM, ROOT, SCHEMATHESIS, WASM},
+    wasm, web,
 };
 
 /// One step.
@@ -68,6 +68,22 @@ pub(crate) const STEPS: &[Step] = &[
         run: deny,
     },
     Step {
+        name: "wasm",
+        purpose: "the engine of the web client builds for browsers",
+        needs: &[WASM],
+        wants: &[],
+        usual: true,
+        run: |task, log| wasm::step(task.project, log),
+    },
+    Step {
+        name: "web",
+        purpose: "the web client: lock file, licences, lint, types, tests, build, sizes; the vectors in its engine",
+        needs: &[NPM, WASM],
+        wants: &[],
+        usual: true,
+        run: |task, log| web::step(task.project, log),
+    },
+    Step {
         name: "clippy",
         purpose: "cargo clippy on every target, warnings are errors",
         needs: &[],
@@ -105,12 +121,12 @@ pub(crate) const STEPS: &[Step] = &[
         run: |task, log| openapi::step(task.project, log, task.bless),
     },
     Step {
-        name: "wasm",
-        purpose: "the protocol core builds for browsers",
-        needs: &[WASM],
+        name: "e2e",
+        purpose: "the web client in Chromium against a real server; screenshots in target/screenshots",
+        needs: &[NPM, WASM, CHROMIUM],
         wants: &[],
         usual: true,
-        run: |task, log| wasm::step(task.project, log),
+        run: |task, log| web::end_to_end(task.project, log),
     },
     Step {
         name: "schemathesis",

@@ -66,6 +66,8 @@ const NATS_WHEEL: Wheel = Wheel {
 pub(crate) const CC: &str = "cc";
 pub(crate) const WASM: &str = "wasm";
 pub(crate) const SCHEMATHESIS: &str = "schemathesis";
+pub(crate) const CHROMIUM: &str = "chromium";
+pub(crate) const NPM: &str = "npm";
 pub(crate) const ROOT: &str = "root";
 pub(crate) const CARGO_DENY: &str = "cargo-deny";
 pub(crate) const NEXTEST: &str = "nextest";
@@ -95,7 +97,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: WASM,
-        purpose: "builds the protocol core for browsers",
+        purpose: "builds the engine of the web client",
         look: |project| wasm::Way::find(project).map(|way| way.to_string()),
         obtain: &[How::RustupTarget(wasm::TARGET), How::Apt(&["rustc-web", "rust-web-src"])],
         cure: "rustup target add wasm32-unknown-unknown, or on Debian as root: apt-get install rustc-web rust-web-src",
@@ -129,14 +131,14 @@ pub(crate) const TOOLS: &[Tool] = &[
         cure: "install PostgreSQL (Debian: apt-get install postgresql)",
     },
     Tool {
-        name: "chromium",
+        name: CHROMIUM,
         purpose: "end-to-end tests of the web client",
         look: |_| chromium().map(shown),
         obtain: &[How::Apt(&["chromium"])],
         cure: "install Chromium (Debian: apt-get install chromium) or set CHROMIUM to it",
     },
     Tool {
-        name: "npm",
+        name: NPM,
         purpose: "builds the web client (Node 20.19 or newer)",
         look: |_| npm(),
         obtain: &[],
@@ -184,7 +186,7 @@ fn postgresql() -> Option<PathBuf> {
     })
 }
 
-fn chromium() -> Option<PathBuf> {
+pub(crate) fn chromium() -> Option<PathBuf> {
     env::var_os("CHROMIUM")
         .map(PathBuf::from)
         .filter(|file| file.is_file())
