@@ -1,6 +1,6 @@
 """Writes the vectors that are ours; the published ones (ORIGINS.md) it leaves alone.
 
-    pip install pynacl rfc8785 zstandard==0.25.0
+    pip install pynacl rfc8785 zstandard==0.25.0 cryptography
     python vectors/generate.py           # rewrites our files
     python vectors/generate.py --check   # writes nothing, fails when a file differs
 
@@ -9,7 +9,7 @@ so that the two can find each other's mistakes: signatures are PyNaCl's (libsodi
 package's, and the crafted points come from the plain curve arithmetic below (slow, not constant time, for tests only).
 The schema of each topic stands in README.md. Claims, sigchains, encodings and nostr signatures are in documents.py,
 devices in devices.py, deletions and their receipts in leaving.py, MLS messages in mls.py, signed calls and sessions in
-calls.py.
+calls.py, end-to-end encryption in e2e.py and policy.py.
 """
 
 import base64
@@ -28,6 +28,7 @@ import rfc8785
 import calls
 import devices
 import documents
+import e2e
 import leaving
 import mls
 
@@ -36,7 +37,7 @@ WORDS = (ROOT / "../crates/kez-core/src/phrase/english.txt").read_text("ascii").
 FILES = {}
 
 
-def put(topic, side, name, comment, **members):
+def put(topic, side, name, comment, /, **members):
     path = f"{topic}/{side}/{name}.json"
     assert path not in FILES, f"{path} is there twice"
     FILES[path] = json.dumps({"comment": comment, **members}, indent=2) + "\n"
@@ -1051,7 +1052,7 @@ def webfinger():
 def main():
     for topic in (ed25519, jcs, strict_json, identifier, handle, server_name, timestamp, phrase, registration, envelopes, webfinger):
         topic()
-    for part in (documents, devices, leaving, mls, calls):
+    for part in (documents, devices, leaving, mls, calls, e2e):
         part.write(sys.modules[__name__])
     stale = [p for p, text in FILES.items() if not (ROOT / p).is_file() or (ROOT / p).read_text("ascii") != text]
     if "--check" in sys.argv:

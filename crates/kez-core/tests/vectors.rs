@@ -38,8 +38,19 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// Topics read by other crates, each with the crate.
-const READ_ELSEWHERE: [(&str, &str); 2] =
-    [("webfinger-resource", "kez-chat-server"), ("seed-file", "kez-cli")];
+const READ_ELSEWHERE: [(&str, &str); 11] = [
+    ("webfinger-resource", "kez-chat-server"),
+    ("seed-file", "kez-cli"),
+    ("ephemeral", "kez-e2e"),
+    ("epoch-code", "kez-e2e"),
+    ("file", "kez-e2e"),
+    ("group-info", "kez-e2e"),
+    ("payload", "kez-e2e"),
+    ("policy", "kez-e2e"),
+    ("policy-roster", "kez-e2e"),
+    ("safety-number", "kez-e2e"),
+    ("store-value", "kez-e2e"),
+];
 
 /// Topics read by the tests inside this crate, because they are about what it keeps to itself.
 const READ_INSIDE: [&str; 2] = ["http-signature-base", "x25519"];

@@ -11,6 +11,7 @@
 mod change;
 mod create;
 mod enter;
+mod ephemeral;
 mod join;
 mod receive;
 mod send;
@@ -30,6 +31,7 @@ use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::RustCrypto;
 
 use crate::bundle::Bundle;
+use crate::ephemeral::LastEphemeral;
 use crate::facts;
 use crate::fault::Fault;
 use crate::payload::Payload;
@@ -57,11 +59,13 @@ pub struct DeviceSecrets {
 pub struct Engine {
     certificate: DeviceCertificate,
     signer: SignatureKeyPair,
+    mls: Seed,
     rows: Rows,
     /// Groups as they are stored, decoded. One that a step took out is decoded anew when it is wanted again.
     groups: HashMap<ConversationId, MlsGroup>,
     crypto: RustCrypto,
     chance: Box<dyn Chance + Send + Sync>,
+    last_ephemeral: LastEphemeral,
     /// Counts what was stored.
     generation: u64,
 }
@@ -218,10 +222,12 @@ impl Engine {
         Self {
             certificate: device.certificate,
             signer,
+            mls: device.mls.clone(),
             rows: rows.into_iter().collect(),
             groups: HashMap::new(),
             crypto: RustCrypto::default(),
             chance,
+            last_ephemeral: LastEphemeral::default(),
             generation: 0,
         }
     }

@@ -55,23 +55,38 @@
 
 mod bundle;
 mod engine;
+mod ephemeral;
 mod facts;
 mod fault;
+mod files;
+mod own_store;
 mod payload;
 pub mod policy;
 mod records;
 mod room;
+mod safety;
 mod seal;
 mod settings;
 mod storage;
+#[cfg(test)]
+mod vectors;
 
 pub use bundle::{Bundle, Welcome};
 pub use engine::{
     Change, ConversationView, DeviceSecrets, Effect, Engine, EntryInfo, Inside, Newcomer, Standing, Step,
 };
+pub use ephemeral::{
+    EPHEMERAL_AGE_MS_MAX, EPHEMERAL_BYTES, Ephemeral, EphemeralKind, NotEphemeral, ephemeral_epoch,
+};
 pub use fault::Fault;
+pub use files::{
+    FILE_BYTES_MAX, FILE_CHUNK_BYTES, FILE_TAG_BYTES, FileFault, FileKey, FileOpener, FileSealer, SealedFile,
+    open_file, seal_file, sealed_file_bytes,
+};
+pub use own_store::{BadRooms, ROOMS_MAX, Rooms, StoreKey};
 pub use payload::{BODY_BYTES_MAX, BUCKETS, BadPayload, ChainHead, Content, File, Payload, ReplyTo, TooLong};
 pub use records::{Device, Line, LogFrame, What};
 pub use room::{BadRoom, GroupInfoKey, Room};
+pub use safety::{BadSafetyQr, EpochCode, SafetyNumber, SafetyQr, Scanned};
 pub use seal::{NotOpened, open_group_info};
 pub use storage::{Bytes, Chance, Key, RecordFault};

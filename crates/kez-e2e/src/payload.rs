@@ -177,6 +177,18 @@ pub enum BadPayload {
     Members,
 }
 
+impl BadPayload {
+    /// A stable name of the fault, for vectors and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Padding => "padding",
+            Self::Form => "form",
+            Self::Members => "members",
+        }
+    }
+}
+
 /// The payload is too long to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a message has at most {max} bytes, and this one has {bytes}")]

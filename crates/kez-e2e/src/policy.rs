@@ -236,9 +236,18 @@ fn committer(roster: &Roster, staged: &Staged, place: Place<'_>) -> Result<By, R
             if !is_known || staged.removed.len() > 1 || !staged.added.is_empty() {
                 return Err(Refusal::Entry);
             }
+            let replaced = staged.removed.first().and_then(|index| roster.leaves.get(index));
+            if replaced.is_some_and(|old| is_other_key(old, &leaf)) {
+                return Err(Refusal::OtherDevice);
+            }
             Ok(By { leaf, enters: true, is_admin: false })
         }
     }
+}
+
+/// A device that takes its own old place keeps its key.
+fn is_other_key(old: &Leaf, new: &Leaf) -> bool {
+    (old.primary, old.device_id) == (new.primary, new.device_id) && old.mls_key != new.mls_key
 }
 
 fn newcomers(staged: &Staged, place: Place<'_>) -> Result<Vec<Leaf>, Refusal> {
