@@ -134,6 +134,16 @@ pub enum Effect {
         /// The change.
         id: MessageId,
     },
+    /// A device was removed of which this device does not know that its owner revoked it. Nothing was taken: read the
+    /// owner's sigchain, then give the frame again, or [`Engine::frame_with_all_known`] when it is not revoked there.
+    Need {
+        /// In this conversation.
+        cid: ConversationId,
+        /// The frame's number.
+        seq: u64,
+        /// Whose sigchains.
+        owners: Vec<PublicKey>,
+    },
     /// Frames are missing: ask the server for those after this number.
     Gap {
         /// In this conversation.

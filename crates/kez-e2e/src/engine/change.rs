@@ -24,6 +24,11 @@ use crate::seal::seal_group_info;
 use crate::settings;
 use crate::storage::Provider;
 
+/// After so long a device renews its keys in a conversation: what was stolen from it is of no use from then on.
+const RENEWAL_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// And after so many of its own messages.
+const RENEWAL_MESSAGES: u32 = 200;
+
 /// A device that is to be added, with a key package that the server gave out for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newcomer {
@@ -45,7 +50,8 @@ pub enum Change {
     Add(Vec<Newcomer>),
     /// A person goes, with all devices.
     Remove(PublicKey),
-    /// One device goes.
+    /// One device goes: an own one, one that its owner has revoked in the sigchain, or, by an admin, any in a group. Who is not
+    /// in charge reads the sigchain first: what is no revocation freezes the conversation for everybody else.
     RemoveDevice(PublicKey, DeviceId),
     /// Who changes the people of a group from now on.
     Admins(Vec<PublicKey>),
@@ -58,6 +64,8 @@ pub(super) struct Commit<'a> {
     pub(super) newcomers: &'a [Newcomer],
     pub(super) removed: &'a [u32],
     pub(super) room: Option<Room>,
+    /// Devices that their owners have revoked.
+    pub(super) revoked: &'a BTreeSet<(PublicKey, DeviceId)>,
     /// The server's time.
     pub(super) now: Timestamp,
 }
@@ -114,13 +122,26 @@ impl Engine {
         } else {
             None
         };
+        let revoked = match change {
+            Change::RemoveDevice(primary, device_id) => BTreeSet::from([(*primary, *device_id)]),
+            _ => BTreeSet::new(),
+        };
         let provider = self.provider();
-        let wanted = Commit { cid, id, newcomers, removed: &removed, room, now };
+        let wanted = Commit { cid, id, newcomers, removed: &removed, room, revoked: &revoked, now };
         let bundle = commit(&mut group, &provider, &self.signer, &wanted)?;
         conversation.pending = Some(bundle.clone());
         write(&provider.records, conversation_key(cid), &conversation)?;
         let step = self.step(provider.records, vec![Effect::Commit { cid, bundle }]);
         Ok(step.with_group(cid, group))
+    }
+
+    /// Whether this device should renew its keys in a conversation ([`Change::Renew`]): it was let in by a Welcome and has not
+    /// yet, or not for 7 days or 200 messages. `now` is the server's time.
+    pub fn is_renewal_due(&self, cid: ConversationId, now: Timestamp) -> Result<bool, Fault> {
+        let conversation = self.record(cid)?;
+        let age_s = now.unix_seconds().saturating_sub(conversation.renewed_at);
+        let is_old = age_s >= RENEWAL_SECONDS || conversation.sent >= RENEWAL_MESSAGES;
+        Ok(conversation.state == State::Active && conversation.pending.is_none() && is_old)
     }
 
     /// Drops a change that the server refused for good, such as one that adds somebody who has not accepted a contact. One
@@ -216,8 +237,7 @@ fn judge_own(
     let pending = group.pending_commit().ok_or(Fault::Damaged { what: "a commit" })?;
     let data = authenticated_data::commit(wanted.cid, wanted.id, members_after);
     let staged = facts::staged(pending, &Sender::Member(group.own_leaf_index()), &data);
-    let nobody = BTreeSet::new();
-    let place = Place { cid: wanted.cid, mid: wanted.id, at: wanted.now, revoked: &nobody };
+    let place = Place { cid: wanted.cid, mid: wanted.id, at: wanted.now, revoked: wanted.revoked };
     judge(roster, &staged, place).map(drop).map_err(|refusal| Fault::NotAllowed(refusal.name()))
 }
 

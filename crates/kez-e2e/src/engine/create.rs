@@ -1,5 +1,7 @@
 //! A conversation is made.
 
+use std::collections::BTreeSet;
+
 use kez_core::{ConversationId, ConversationKind, MessageId, Timestamp};
 use openmls::prelude::MlsGroup;
 
@@ -34,7 +36,8 @@ impl Engine {
         let group =
             MlsGroup::new_with_group_id(&provider, &self.signer, &config, group_id(cid), self.credential());
         let mut group = group.map_err(|error| Fault::mls("making a group", error))?;
-        let wanted = Commit { cid, id, newcomers, removed: &[], room: None, now };
+        let nobody = BTreeSet::new();
+        let wanted = Commit { cid, id, newcomers, removed: &[], room: None, revoked: &nobody, now };
         let bundle = commit(&mut group, &provider, &self.signer, &wanted)?;
         let conversation = Conversation {
             state: State::Creating,

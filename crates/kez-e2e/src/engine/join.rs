@@ -23,13 +23,19 @@ impl Engine {
         seq: u64,
         welcome: &[u8],
     ) -> Result<Step, Fault> {
-        if self.record(cid).is_ok_and(|record| matches!(record.state, State::Active | State::Frozen(_))) {
+        let before = self.record(cid).ok().map(|record| record.state);
+        if matches!(before, Some(State::Active | State::Frozen(_))) {
             return Err(Fault::AlreadyThere);
         }
         self.groups.remove(&cid);
         let provider = self.provider();
-        for stale in [prefix(cid), entry_key(cid), outbox_prefix(cid)] {
+        for stale in [prefix(cid), entry_key(cid)] {
             provider.records.remove_all(&stale);
+        }
+        // Of a device that could not follow what waits is sent now; somebody who was removed spoke to other people.
+        let goes_on = matches!(before, Some(State::Lost | State::Entering));
+        if !goes_on {
+            provider.records.remove_all(&outbox_prefix(cid));
         }
         let bad = Fault::BadEntry;
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(|_| bad("not a message"))?;
@@ -49,7 +55,7 @@ impl Engine {
         if !leaves.iter().any(|leaf| is_mine(leaf.primary)) {
             return Err(bad("this device is not in it"));
         }
-        let group =
+        let mut group =
             staged.into_group(&provider).map_err(|error| Fault::mls("joining a conversation", error))?;
         let conversation = Conversation {
             state: State::Active,
@@ -60,6 +66,10 @@ impl Engine {
             failures: 0,
         };
         write(&provider.records, conversation_key(cid), &conversation)?;
-        Ok(self.step(provider.records, vec![Effect::Joined { cid }]).with_group(cid, group))
+        let mut effects = vec![Effect::Joined { cid }];
+        if goes_on {
+            self.encrypt_anew(cid, &mut group, &provider, &mut effects)?;
+        }
+        Ok(self.step(provider.records, effects).with_group(cid, group))
     }
 }

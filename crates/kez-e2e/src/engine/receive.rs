@@ -36,6 +36,20 @@ impl Engine {
         frame: &LogFrame,
         revoked: &BTreeSet<(PublicKey, kez_core::DeviceId)>,
     ) -> Result<Step, Fault> {
+        self.place(cid, frame, Revoked { known: revoked, is_all: false })
+    }
+
+    /// The same when the sigchains that [`Effect::Need`] asked for were read: what is not revoked there is not revoked.
+    pub fn frame_with_all_known(
+        &mut self,
+        cid: ConversationId,
+        frame: &LogFrame,
+        revoked: &BTreeSet<(PublicKey, kez_core::DeviceId)>,
+    ) -> Result<Step, Fault> {
+        self.place(cid, frame, Revoked { known: revoked, is_all: true })
+    }
+
+    fn place(&mut self, cid: ConversationId, frame: &LogFrame, revoked: Revoked<'_>) -> Result<Step, Fault> {
         let nothing = |engine: &Self| engine.step(Overlay::new(&engine.rows), Vec::new());
         let Ok(conversation) = self.record(cid) else { return Ok(nothing(self)) };
         match conversation.state {
@@ -109,7 +123,7 @@ impl Engine {
         cid: ConversationId,
         frame: &LogFrame,
         conversation: Conversation,
-        revoked: &BTreeSet<(PublicKey, kez_core::DeviceId)>,
+        revoked: Revoked<'_>,
     ) -> Result<Step, Fault> {
         match frame.kind {
             FrameKind::App => match self.own_message(cid, frame.mid)? {
@@ -181,6 +195,7 @@ impl Engine {
         conversation.failures += 1;
         if conversation.failures >= FAILURES_MAX {
             conversation.state = State::Lost;
+            records.remove_all(&prefix(cid));
             effects.push(Effect::Lost { cid });
         }
         write(&records, conversation_key(cid), &conversation)?;
@@ -193,14 +208,14 @@ impl Engine {
         cid: ConversationId,
         frame: &LogFrame,
         mut conversation: Conversation,
-        revoked: &BTreeSet<(PublicKey, kez_core::DeviceId)>,
+        revoked: Revoked<'_>,
     ) -> Result<Step, Fault> {
         let own = conversation.pending.take();
         let mut group = self.take(cid)?;
         let provider = self.provider();
         let roster = facts::roster(&group)?;
         let mut effects = Vec::new();
-        let place = Place { cid, mid: frame.mid, at: frame.at, revoked };
+        let place = Place { cid, mid: frame.mid, at: frame.at, revoked: revoked.known };
         let (by, outcome) = match own {
             Some(bundle) if bundle.id == frame.mid => {
                 if bundle.commit != frame.frame {
@@ -210,7 +225,10 @@ impl Engine {
                         "the server shows another change in place of ours",
                     );
                 }
-                let outcome = own_outcome(&group, &roster, frame, place)?;
+                let outcome = match own_outcome(&group, &roster, frame, place)? {
+                    Ok(outcome) => outcome,
+                    Err(refusal) => return self.freeze(cid, conversation, &refusal.to_string()),
+                };
                 merge_pending(&mut group, &provider)?;
                 conversation.renewed_at = frame.at.unix_seconds();
                 conversation.sent = 0;
@@ -225,7 +243,14 @@ impl Engine {
                 }
                 match take_commit(&mut group, &provider, &roster, frame, place)? {
                     Taken::Merged(by, outcome) => (by, outcome),
-                    Taken::Refused(refusal) => return self.freeze(cid, conversation, &refusal.to_string()),
+                    Taken::Refused(Refusal::Remove, owners) if !revoked.is_all && !owners.is_empty() => {
+                        // Nothing is stored, so that the frame comes again.
+                        let need = Effect::Need { cid, seq: frame.seq, owners };
+                        return Ok(self.step(Overlay::new(&self.rows), vec![need]));
+                    }
+                    Taken::Refused(refusal, _) => {
+                        return self.freeze(cid, conversation, &refusal.to_string());
+                    }
                     Taken::NotFollowed => return self.lost(cid, conversation),
                 }
             }
@@ -250,7 +275,7 @@ impl Engine {
     }
 
     /// What waits was encrypted in an epoch that is over, so it can have no place any more.
-    fn encrypt_anew(
+    pub(super) fn encrypt_anew(
         &self,
         cid: ConversationId,
         group: &mut MlsGroup,
@@ -288,10 +313,19 @@ impl Engine {
     }
 }
 
+/// The devices that are known to be revoked.
+#[derive(Clone, Copy)]
+struct Revoked<'a> {
+    known: &'a BTreeSet<(PublicKey, kez_core::DeviceId)>,
+    /// Whether every sigchain that counts was read since.
+    is_all: bool,
+}
+
 /// What became of a commit of another device.
 enum Taken {
     Merged(PublicKey, Outcome),
-    Refused(Refusal),
+    /// And who owns what it removes of others.
+    Refused(Refusal, Vec<PublicKey>),
     /// The library cannot process it: this device's state is not that of the others.
     NotFollowed,
 }
@@ -311,7 +345,11 @@ fn take_commit(
     let staged = facts::staged(&commit, &sender, &data);
     let outcome = match judge(roster, &staged, place) {
         Ok(outcome) => outcome,
-        Err(refusal) => return Ok(Taken::Refused(refusal)),
+        Err(refusal) => {
+            let owners = staged.removed.iter().filter_map(|index| roster.leaves.get(index));
+            let unknown = owners.filter(|leaf| !place.revoked.contains(&(leaf.primary, leaf.device_id)));
+            return Ok(Taken::Refused(refusal, unknown.map(|leaf| leaf.primary).collect()));
+        }
     };
     let by = facts::leaf_at(group, &sender).map(|leaf| leaf.primary);
     let by = by
@@ -321,17 +359,20 @@ fn take_commit(
     Ok(Taken::Merged(by, outcome))
 }
 
+/// What a commit of this device comes to. That it may remove whom it removes was judged when it was made.
 fn own_outcome(
     group: &MlsGroup,
     roster: &crate::policy::Roster,
     frame: &LogFrame,
     place: Place<'_>,
-) -> Result<Outcome, Fault> {
+) -> Result<Result<Outcome, Refusal>, Fault> {
     let pending = group.pending_commit().ok_or(Fault::Damaged { what: "a pending change" })?;
     let sender = openmls::prelude::Sender::Member(group.own_leaf_index());
     let data = message_data(&frame.frame).ok_or(Fault::Damaged { what: "a pending change" })?;
-    judge(roster, &facts::staged(pending, &sender, &data), place)
-        .map_err(|refusal| Fault::NotAllowed(refusal.name()))
+    let staged = facts::staged(pending, &sender, &data);
+    let removed = staged.removed.iter().filter_map(|index| roster.leaves.get(index));
+    let revoked: BTreeSet<_> = removed.map(|leaf| (leaf.primary, leaf.device_id)).collect();
+    Ok(judge(roster, &staged, Place { revoked: &revoked, ..place }))
 }
 
 /// What a message of our own is bound to.

@@ -1,5 +1,8 @@
 //! Devices with each other, over a log that keeps the server's rules.
 
+mod attacks;
+mod walk;
+
 use std::collections::BTreeSet;
 
 use kez_core::{
