@@ -258,3 +258,23 @@ fn keys_are_renewed_after_a_welcome_a_week_and_many_messages() {
     }
     assert!(due(&alice, 0));
 }
+
+#[test]
+fn a_server_that_shows_other_bytes_under_an_own_id_freezes() {
+    let (mut log, mut alice, mut bob) = pair();
+    let frozen = |effects: &[Effect]| matches!(effects, [Effect::Frozen { .. }]);
+    // A message.
+    let mut sender = copy(&alice);
+    let step = sender.engine.send(CID, mid(70), &text("mine")).unwrap();
+    sender.take(step);
+    say(&mut log, &mut bob, "not mine");
+    let others = log.frames.last().unwrap().clone();
+    assert!(frozen(&shown(&mut sender, &LogFrame { mid: mid(70), ..others })));
+    // A change.
+    log.sync(&mut alice);
+    let step = alice.engine.change(CID, mid(71), &Change::Renew, now()).unwrap();
+    alice.take(step);
+    let both = log.members.clone().unwrap();
+    let others = lawless(&log, &bob, &both, &[], true, LeafNodeParameters::default());
+    assert!(frozen(&shown(&mut alice, &LogFrame { mid: mid(71), ..others })));
+}
