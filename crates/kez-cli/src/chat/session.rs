@@ -75,6 +75,12 @@ pub(crate) struct Session {
     happened: VecDeque<Happened>,
     /// Messages whose senders want to know that they have arrived.
     to_confirm: BTreeMap<ConversationId, Vec<MessageId>>,
+    /// Messages of this device by which programs say what happened, and nobody a thing.
+    silent: BTreeSet<MessageId>,
+    /// Up to which number conversations were read, where the others are still to be told.
+    to_tell_read: BTreeMap<ConversationId, u64>,
+    /// When groups were told last what was read.
+    told_read_at: BTreeMap<ConversationId, Timestamp>,
     /// People who asked to be removed from groups.
     leavers: BTreeSet<(ConversationId, PublicKey)>,
     /// Devices that their owners have revoked, as far as this run has asked.
@@ -148,6 +154,9 @@ impl Session {
             sent: BTreeMap::new(),
             happened: VecDeque::new(),
             to_confirm: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            to_tell_read: BTreeMap::new(),
+            told_read_at: BTreeMap::new(),
             leavers: BTreeSet::new(),
             revoked: BTreeSet::new(),
             to_enter: BTreeSet::new(),

@@ -18,6 +18,8 @@ use crate::error::CliError;
 use crate::records::Draft;
 use crate::system;
 
+/// How long a group is told nothing more of what was read, in seconds.
+const READ_TOLD_AFTER_S: i64 = 20;
 /// Files in one message.
 const FILES_MAX: usize = 16;
 
@@ -50,6 +52,9 @@ impl Session {
             State::Frozen { reason } => return Err(CliError::FrozenChat { reason: reason.clone() }),
         }
         let mid = new_id();
+        if matches!(content, Content::Receipt { .. } | Content::Read { .. } | Content::Safety { .. }) {
+            self.silent.insert(mid);
+        }
         let payload = Payload::new(system::now().unix_millis(), content);
         let step = self.engine.send(cid, mid, &payload).map_err(CliError::Engine)?;
         self.store(step, |_| Ok(()))?;
@@ -273,7 +278,25 @@ impl Session {
         self.happened.push_back(super::Happened::Chat(cid));
         // Nobody who has not been answered learns that somebody is there.
         if said && chat.state == State::Open {
-            self.queue(cid, Content::Read { up_to: seq })?;
+            self.to_tell_read.insert(cid, seq);
+        }
+        Ok(())
+    }
+
+    /// Puts into the queue what was read. Groups are told now and then only: there each one tells all.
+    pub(super) fn tell_read(&mut self, at_once: bool) -> Result<(), CliError> {
+        let now = system::now();
+        for (cid, up_to) in std::mem::take(&mut self.to_tell_read) {
+            let Ok(chat) = self.local.chat(cid) else { continue };
+            let told_at = self.told_read_at.get(&cid).and_then(|at| at.plus_seconds(READ_TOLD_AFTER_S));
+            let is_due =
+                at_once || chat.kind == ConversationKind::Direct || told_at.is_none_or(|due| now >= due);
+            if !is_due {
+                self.to_tell_read.insert(cid, up_to);
+            } else if chat.state == State::Open {
+                self.told_read_at.insert(cid, now);
+                self.queue(cid, Content::Read { up_to })?;
+            }
         }
         Ok(())
     }

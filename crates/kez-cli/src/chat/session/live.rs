@@ -71,6 +71,7 @@ impl Session {
 
     /// Tells the server what was stored, before the program ends.
     pub(crate) async fn finish(&mut self) -> Result<(), CliError> {
+        self.tell_read(true)?;
         self.flush().await?;
         self.acknowledge().await
     }

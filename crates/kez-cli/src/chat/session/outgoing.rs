@@ -20,6 +20,7 @@ enum Outcome {
 impl Session {
     /// Sends everything that is to be sent. Ends with an error where the server is not reached; what is left stays.
     pub(crate) async fn flush(&mut self) -> Result<(), CliError> {
+        self.tell_read(false)?;
         let mut overtaken = 0;
         while let Some(effect) = self.outgoing.front().cloned() {
             match self.send_one(&effect).await? {
@@ -97,7 +98,9 @@ impl Session {
         match self.client.send(cid, &outgoing).await {
             Ok(sent) => {
                 self.sent.insert(mid, (sent.seq, sent.at));
-                self.happened.push_back(Happened::Sent { cid, mid, seq: sent.seq, at: sent.at });
+                if !self.silent.remove(&mid) {
+                    self.happened.push_back(Happened::Sent { cid, mid, seq: sent.seq, at: sent.at });
+                }
                 Ok(Outcome::Done)
             }
             Err(CallError::StaleEpoch { .. }) => Ok(Outcome::Overtaken),

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &ReadChat, home: &Home, output: &Output) -> Result
             session.mark_read(shown.chat.cid, last.seq)?;
         }
     }
-    session.flush().await
+    session.finish().await
 }
 
 #[derive(Serialize)]

@@ -76,7 +76,8 @@ fn a_server_that_is_killed_and_comes_back_is_nothing_but_a_pause() {
     listening.until(|line| line["event"] == "entry" && line["text"] == "meanwhile");
     listening.until(|line| line["event"] == "entry" && line["text"] == "after");
     listening.say(&json!({ "send": { "to": "alice", "text": "here" } }).to_string());
-    listening.until(|line| line["event"] == "sent");
+    let done = listening.until(|line| line["event"] == "done");
+    listening.until(|line| line["event"] == "sent" && line["id"] == done["ids"][0]);
     drop(listening);
     let all = ["alice: before", "bob: hello", "alice: meanwhile", "alice: after", "bob: here"];
     assert_eq!(

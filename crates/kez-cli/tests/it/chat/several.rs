@@ -8,7 +8,7 @@ use crate::server_binary::server_binary;
 
 /// Messages; ten thousand under `KEZ_FULL`.
 fn messages() -> usize {
-    if std::env::var_os("KEZ_FULL").is_some() { 10_000 } else { 240 }
+    if std::env::var_os("KEZ_FULL").is_some() { 10_000 } else { 60 }
 }
 
 /// A small generator (xorshift64): the same course in each run.
@@ -60,7 +60,7 @@ fn three_people_with_two_devices_each_end_with_the_same() {
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     let count = messages();
     for number in 0..count {
-        match chance.below(60) {
+        match chance.below(20) {
             0 => {
                 server.take().unwrap().kill_9();
                 server = Some(program.start().unwrap());
