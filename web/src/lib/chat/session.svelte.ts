@@ -120,7 +120,8 @@ export class Session {
   /** The words are on paper. From now on there is something to lose, so the browser is asked to keep it. */
   async confirm(): Promise<void> {
     this.#opened(await this.#engine.ask('confirm', undefined));
-    await navigator.storage.persist().catch(() => false);
+    // Not waited for: a browser may ask the user, and the answer changes nothing here.
+    void navigator.storage.persist().catch(() => false);
   }
 
   async unlock(secret: LockSecret): Promise<void> {
