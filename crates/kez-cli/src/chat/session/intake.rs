@@ -21,18 +21,39 @@ impl Session {
         frame: &LogFrame,
         n: Option<u64>,
     ) -> Result<(), CliError> {
-        let effects = self.step_frame(cid, frame, n)?;
+        let effects = self.settle_frame(cid, frame, n).await?;
         for effect in effects {
             if let Effect::Gap { cid, after } = effect {
                 self.fill_gap(cid, after, frame.seq).await?;
                 // Once more, now that what was missing is there. The inbox was read past it already.
-                let effects = self.step_frame(cid, frame, None)?;
+                let effects = self.settle_frame(cid, frame, None).await?;
                 self.note(&effects)?;
             } else {
                 self.note(&[effect])?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a frame in, and reads first who has revoked what where that decides.
+    ///
+    /// Where it cannot be read the frame waits: the next one finds a gap before it.
+    async fn settle_frame(
+        &mut self,
+        cid: ConversationId,
+        frame: &LogFrame,
+        n: Option<u64>,
+    ) -> Result<Vec<Effect>, CliError> {
+        let effects = self.step_frame(cid, frame, n)?;
+        let [Effect::Need { owners, .. }] = effects.as_slice() else { return Ok(effects) };
+        for owner in owners {
+            if !self.note_revoked(*owner).await? {
+                return Ok(Vec::new());
+            }
+        }
+        let revoked = self.revoked.clone();
+        let step = self.engine.frame_with_all_known(cid, frame, &revoked).map_err(CliError::Engine)?;
+        self.store_shown(cid, step, None)
     }
 
     fn step_frame(
@@ -60,7 +81,8 @@ impl Session {
                     return Ok(());
                 }
                 let kez_client::Frame { seq, at, mid, kind, frame, .. } = frame;
-                let effects = self.step_frame(cid, &LogFrame { seq, at, mid, kind, frame }, None)?;
+                let frame = LogFrame { seq, at, mid, kind, frame };
+                let effects = self.settle_frame(cid, &frame, None).await?;
                 self.note(&effects)?;
             }
         }

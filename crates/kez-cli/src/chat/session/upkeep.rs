@@ -188,11 +188,12 @@ impl Session {
         Ok(true)
     }
 
-    /// Asks the home server which devices of somebody are gone. The own sigchain and that of others say the same, later.
-    async fn note_revoked(&mut self, owner: PublicKey) -> Result<(), CliError> {
-        let Some(list) = self.devices_of(owner).await? else { return Ok(()) };
+    /// Asks the home server which devices of somebody are gone, and whether it could say. The own sigchain and that of others
+    /// say the same, later.
+    pub(super) async fn note_revoked(&mut self, owner: PublicKey) -> Result<bool, CliError> {
+        let Some(list) = self.devices_of(owner).await? else { return Ok(false) };
         self.revoked.extend(list.revoked.iter().map(|gone| (owner, gone.device_id)));
-        Ok(())
+        Ok(true)
     }
 
     async fn devices_of(&self, owner: PublicKey) -> Result<Option<DeviceList>, CliError> {
