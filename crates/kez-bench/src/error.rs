@@ -44,6 +44,9 @@ pub(crate) enum Error {
     /// What the load needs before it begins was refused.
     #[error("{path} was answered {status}: {body}")]
     SetUp { path: String, status: u16, body: String },
+    /// valgrind is not there, or did not answer.
+    #[error("{tool} does not work here; both come with Debian's package valgrind")]
+    NoValgrind { tool: &'static str, source: io::Error },
     /// More handles than the bench has names for.
     #[error("{0} handles are more than the bench can name: lower --seconds, --rounds or --handles")]
     TooManyHandles(u32),

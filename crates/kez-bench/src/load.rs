@@ -37,14 +37,9 @@ pub(crate) enum Requests {
     Once { requests: Prepared, next: AtomicUsize },
     /// Each client its own, in their order; a client with none left ends early.
     Own(Arc<[Prepared]>),
-    /// Written by this for each client and each of its numbers, from 0; told the buffer to write into.
-    Made(Make),
     /// One about a uniformly random person below `people`, whose number is written at `digits`.
     Lookup { template: Vec<u8>, digits: Range<usize>, people: u32 },
 }
-
-/// Writes a request: of which client, the how manieth, where.
-pub(crate) type Make = Box<dyn Fn(u32, u32, &mut Vec<u8>) + Send + Sync>;
 
 /// Requests as they go over the wire, one behind the other.
 #[derive(Default)]
@@ -54,6 +49,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// Adds a whole request.
+    pub(crate) fn add(&mut self, request: &[u8]) {
+        self.bytes.extend_from_slice(request);
+        self.ends.push(self.bytes.len());
+    }
+
     /// Adds a `POST` of one JSON document.
     pub(crate) fn post(&mut self, path: &str, body: &str) {
         let head = format!(
@@ -115,13 +116,6 @@ impl Requests {
                 *sent += 1;
                 request
             }
-            Self::Made(make) => {
-                // invariant: both come from 32 bits or are counted up by one connection.
-                let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-                make(number(*number_of), number(*sent), buffer);
-                *sent += 1;
-                Some(buffer)
-            }
             Self::Lookup { template, digits, people } => {
                 if buffer.is_empty() {
                     buffer.clone_from(template);
@@ -162,6 +156,8 @@ pub(crate) struct Load {
 /// What one measurement found.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
+    /// Requests in all, those of the warm-up among them.
+    pub(crate) sent: u32,
     /// Answers a second.
     pub(crate) per_s: f64,
     /// Milliseconds that half of the answers took at most.
@@ -232,6 +228,7 @@ async fn talk(load: Arc<Load>, client: u32, addr: SocketAddr, from: Instant) -> 
         let Some(request) = load.requests.next(&mut client) else { return Ok(tally) };
         stream.write_all(request).await?;
         let status = read_answer(&mut stream, &mut answer).await?;
+        tally.sent += 1;
         if sent >= from {
             tally.count(sent, (status != load.status).then_some(status));
         }
@@ -292,6 +289,7 @@ impl AnswerHead {
 struct Tally {
     from: Instant,
     last: Instant,
+    sent: u32,
     took_us: Vec<u32>,
     wrong: u32,
     wrong_status: u16,
@@ -299,7 +297,8 @@ struct Tally {
 
 impl Tally {
     fn new(from: Instant) -> Self {
-        Self { from, last: from, took_us: Vec::with_capacity(ANSWERS_EXPECTED), wrong: 0, wrong_status: 0 }
+        let took_us = Vec::with_capacity(ANSWERS_EXPECTED);
+        Self { from, last: from, sent: 0, took_us, wrong: 0, wrong_status: 0 }
     }
 
     fn count(&mut self, sent: Instant, wrong_status: Option<u16>) {
@@ -313,6 +312,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) {
         self.last = self.last.max(other.last);
+        self.sent += other.sent;
         self.took_us.extend(other.took_us);
         self.wrong += other.wrong;
         self.wrong_status = self.wrong_status.max(other.wrong_status);
@@ -327,7 +327,7 @@ impl Tally {
         let at_most_ms = |percent: usize| f64::from(self.took_us[(all * percent).div_ceil(100) - 1]) / 1000.0;
         let count = f64::from(u32::try_from(all).unwrap_or(u32::MAX));
         let per_s = count / (self.last - self.from).as_secs_f64();
-        Ok(Sample { per_s, p50_ms: at_most_ms(50), p99_ms: at_most_ms(99) })
+        Ok(Sample { sent: self.sent, per_s, p50_ms: at_most_ms(50), p99_ms: at_most_ms(99) })
     }
 }
 

@@ -5,6 +5,7 @@
 mod chain_fill;
 mod chains;
 mod constant;
+mod cost;
 mod error;
 mod fill;
 mod floor;
@@ -39,6 +40,8 @@ enum Command {
     Sigchain(sigchain::Options),
     /// Frames accepted and delivered, memory of streams, and growth, as ratios to the baseline
     Messages(messages::Options),
+    /// Instructions that the home server executes for a frame and a lookup, counted by valgrind
+    Cost(cost::Options),
     /// Baseline: frames durably stored and pushed, and nothing else
     MessageFloor {
         /// Address to listen on
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Registry(options) => registry::run(&options),
         Command::Sigchain(options) => sigchain::run(&options),
         Command::Messages(options) => messages::run(&options),
+        Command::Cost(options) => cost::run(&options),
         Command::MessageFloor { bind, db } => messages::floor::serve(bind, &db).map(|()| true),
         Command::Constant { bind } => constant::serve(bind).map(|()| true),
         Command::Floor { bind, db } => floor::serve(bind, &db).map(|()| true),

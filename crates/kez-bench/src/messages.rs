@@ -7,12 +7,10 @@ mod growth;
 mod set_up;
 mod side;
 
+pub(crate) use side::Talk;
+
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
     thread,
 };
 
@@ -24,7 +22,7 @@ use crate::{
     load::{Requests, Sample},
     messages::{
         delivery::{Delays, Delivery},
-        side::{Side, Talk},
+        side::Side,
     },
     plan::{Plan, REST, WARM_UP, in_turns},
     process::{Program, Server},
@@ -34,6 +32,9 @@ use crate::{
 
 /// A rate at which nobody waits for anybody, frames a second.
 const QUIET_PER_S: f64 = 100.0;
+
+/// Frames prepared for each second of a flood; more than either side can take.
+const FRAMES_PER_S: u32 = 60_000;
 
 /// Streams of each person while memory is measured; what the home server gives one device.
 const STREAMS_EACH: u32 = 4;
@@ -86,6 +87,18 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     Ok(options.plan.end(&report))
 }
 
+/// People on a server that has none yet, who talk in pairs.
+pub(crate) fn talk(program: &Program, server: &Server, pairs: u32) -> Result<Talk, Error> {
+    side(program, server, pairs).map(|side| side.at(server.addr))
+}
+
+fn side(program: &Program, server: &Server, pairs: u32) -> Result<Side, Error> {
+    match program {
+        Program::Product(_) => set_up::set_up(server, pairs),
+        _ => Ok(Side::Floor),
+    }
+}
+
 /// What a flood of frames found.
 struct Flood {
     sample: Sample,
@@ -123,10 +136,7 @@ impl Options {
         let db = self.plan.dir.join("messages.db");
         fill::remove(&db)?;
         let server = Server::start(program, &db)?;
-        let side = match program {
-            Program::Product(_) => set_up::set_up(&server, self.clients)?,
-            _ => Side::Floor,
-        };
+        let side = side(program, &server, self.clients)?;
         Ok(Stage { server, side, db })
     }
 
@@ -150,16 +160,13 @@ impl Options {
         Ok((median(rates.iter().map(|pair| pair.0)), median(rates.iter().map(|pair| pair.1))))
     }
 
+    /// Signed before the clock runs, as registrations are: the rate is the server's, not that of its load.
     fn flood(&self, stage: &Stage) -> Result<Flood, Error> {
-        let (talk, sent) = (stage.talk(), Arc::new(AtomicU32::new(0)));
-        let count = Arc::clone(&sent);
-        let make = Requests::Made(Box::new(move |client, index, request| {
-            count.fetch_add(1, Ordering::Relaxed);
-            talk.send(client, index, request);
-        }));
+        let frames = (self.plan.seconds + 1) * FRAMES_PER_S;
+        let requests = Requests::Own(stage.talk().prepared(self.clients, frames / self.clients)?);
         let before = stage.server.cpu_us()?;
-        let sample = self.plan.measure(&stage.server, self.clients, make, WARM_UP, 201)?;
-        let cpu_us = (stage.server.cpu_us()? - before) / f64::from(sent.load(Ordering::Relaxed));
+        let sample = self.plan.measure(&stage.server, self.clients, requests, WARM_UP, 201)?;
+        let cpu_us = (stage.server.cpu_us()? - before) / f64::from(sample.sent);
         Ok(Flood { sample, cpu_us })
     }
 

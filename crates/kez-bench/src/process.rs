@@ -1,7 +1,7 @@
 //! Servers as child processes: started, watched, stopped, and their files taken out of the page cache.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -52,7 +52,16 @@ impl Server {
     /// Starts a program on a free port and waits until it is ready. Its standard error goes to `<db>.log`.
     pub(crate) fn start(program: &Program, db: &Path) -> Result<Self, Error> {
         let addr = free_addr().map_err(Error::io("find a free port"))?;
-        let (mut command, name) = program.command(addr, db)?;
+        let (command, name) = program.command(addr, db)?;
+        Self::start_by(command, name, addr, db)
+    }
+
+    fn start_by(
+        mut command: Command,
+        name: &'static str,
+        addr: SocketAddr,
+        db: &Path,
+    ) -> Result<Self, Error> {
         let log = db.with_extension("log");
         let stderr = File::create(&log).map_err(Error::io("create a log file"))?;
         command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
@@ -85,7 +94,7 @@ impl Server {
     /// The time that its threads have run on a core, in microseconds; counted in hundredths of a second.
     pub(crate) fn cpu_us(&self) -> Result<f64, Error> {
         let what = "read the state of a server";
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         let text = text.map_err(Error::io(what))?;
         // proc_pid_stat(5): behind the name, in parentheses, `utime` and `stime` are the 12th and 13th.
         let numbers = text.rsplit_once(')').map_or("", |(_, numbers)| numbers).split_whitespace();
@@ -99,7 +108,7 @@ impl Server {
     /// The first number of a line of `/proc/<pid>/<file>`.
     fn proc_number(&self, file: &str, line: &str) -> Result<f64, Error> {
         let what = "read the state of a server";
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
         let text = text.map_err(Error::io(what))?;
         let value = text.lines().find_map(|l| l.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
         value.ok_or_else(|| Error::io(what)(io::ErrorKind::InvalidData))
@@ -129,6 +138,52 @@ impl Drop for Server {
         // Both fail only when it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// A server whose instructions valgrind counts.
+pub(crate) struct Counted {
+    server: Server,
+    profile: PathBuf,
+}
+
+impl Counted {
+    /// Starts a program by valgrind. What it finds goes to `<profile>.1`.
+    pub(crate) fn start(program: &Program, db: &Path, profile: &Path) -> Result<Self, Error> {
+        let addr = free_addr().map_err(Error::io("find a free port"))?;
+        let (inner, name) = program.command(addr, db)?;
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--instr-atstart=no", "--fair-sched=yes"]);
+        command.arg(format!("--callgrind-out-file={}", profile.display()));
+        command.arg(inner.get_program()).args(inner.get_args());
+        Ok(Self { server: Server::start_by(command, name, addr, db)?, profile: profile.to_owned() })
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Counts from now on.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        self.tell(&["instrumentation", "on"])
+    }
+
+    /// Stops the server; what it executed since [`begin`](Self::begin), in user mode.
+    pub(crate) fn end(self) -> Result<f64, Error> {
+        self.tell(&["dump"])?;
+        let found = fs::read_to_string(format!("{}.1", self.profile.display()));
+        let found = found.map_err(Error::io("read a profile"))?;
+        self.server.stop()?;
+        let total = found.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
+        total.ok_or_else(|| Error::io("read a profile")(io::ErrorKind::InvalidData))
+    }
+
+    fn tell(&self, words: &[&str]) -> Result<(), Error> {
+        let mut vgdb = Command::new("vgdb");
+        vgdb.arg(format!("--pid={}", self.server.child.id())).args(words);
+        let told = vgdb.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let failed = |source| Error::NoValgrind { tool: "vgdb", source };
+        if told.map_err(failed)?.success() { Ok(()) } else { Err(failed(io::ErrorKind::Other.into())) }
     }
 }
 

@@ -219,8 +219,10 @@ struct Start {
 
 /// What is looked up.
 #[derive(Clone, Copy)]
-enum Operation {
+pub(crate) enum Operation {
+    /// By handle.
     Lookup,
+    /// By `acct:` URI.
     WebFinger,
 }
 
@@ -232,7 +234,8 @@ impl Operation {
         }
     }
 
-    fn requests(self, people: u32) -> Requests {
+    /// Of uniformly random people among the first.
+    pub(crate) fn requests(self, people: u32) -> Requests {
         match self {
             Self::Lookup => Requests::lookup("/v1/u/", "", people),
             Self::WebFinger => {

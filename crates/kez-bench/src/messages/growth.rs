@@ -1,7 +1,10 @@
 //! A database of the home server with many more accounts, conversations and frames, written past the server. The rows
 //! must be what it would write; nobody of them signs in.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use rusqlite::{Connection, params};
 
@@ -26,9 +29,9 @@ pub(super) fn grow(db: &Path, named: &Path, accounts: u32, frames: u32) -> Resul
     let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| transaction.execute(&format!("{sql} "), values);
     run(
         &format!(
-            "INSERT INTO accounts (id, primary_key, inbox_head) {numbers} SELECT ?2 + 1 + i, randomblob(32), ?3 FROM number"
+            "INSERT INTO accounts (id, primary_key) {numbers} SELECT ?2 + 1 + i, randomblob(32) FROM number"
         ),
-        params![2 * pairs, account, each],
+        params![2 * pairs, account],
     )?;
     run(
         &format!(
@@ -65,5 +68,7 @@ pub(super) fn grow(db: &Path, named: &Path, accounts: u32, frames: u32) -> Resul
         params![2 * pairs * each, account, each, frame],
     )?;
     transaction.commit()?;
-    conn.close().map_err(|(_, error)| Error::Sqlite(error))
+    conn.close().map_err(|(_, error)| Error::Sqlite(error))?;
+    // Otherwise the server's first checkpoint waits until all of it is on the disk.
+    File::open(named).and_then(|file| file.sync_all()).map_err(Error::io("sync a database"))
 }

@@ -3,7 +3,10 @@
 use std::{
     io::Write as _,
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -11,7 +14,7 @@ use kez_core::http_signature::{LIFETIME_S_MAX, Nonce, RequestParts, Signer, cont
 use kez_core::{ConversationId, MessageId};
 
 use super::frame;
-use crate::people;
+use crate::{error::Error, load::Prepared, people};
 
 /// The length of every frame: what a text of a few sentences comes to.
 pub(crate) const FRAME_BYTES: usize = 1024;
@@ -58,8 +61,20 @@ impl Side {
 }
 
 impl Talk {
-    /// Writes the request that sends frame number `index` of a client. For the product it is signed here, as a client
-    /// would: the time that takes is measured with the rest.
+    /// The requests of each client's first frames. Signatures are good for a minute from now.
+    pub(crate) fn prepared(&self, clients: u32, each: u32) -> Result<Arc<[Prepared]>, Error> {
+        let of_client = |client| {
+            let (mut prepared, mut request) = (Prepared::default(), Vec::new());
+            for index in 0..each {
+                self.send(client, index, &mut request);
+                prepared.add(&request);
+            }
+            Ok(prepared)
+        };
+        people::on_all_cores(0..clients, of_client).map(Into::into)
+    }
+
+    /// Writes the request that sends frame number `index` of a client, signed as a client would.
     pub(crate) fn send(&self, client: u32, index: u32, request: &mut Vec<u8>) {
         let mid = self.mid(client, index);
         match &self.side {
