@@ -52,12 +52,12 @@ pub(super) fn dictionary(text: &str) -> Parsed<Vec<Member<'_>>> {
     let mut members = Vec::new();
     while !reader.rest.is_empty() {
         members.push(reader.member()?);
-        reader.skip(&[' ', '\t']);
+        reader.skip(b" \t");
         if reader.rest.is_empty() {
             break;
         }
         reader.expect(',')?;
-        reader.skip(&[' ', '\t']);
+        reader.skip(b" \t");
         if reader.rest.is_empty() {
             return Err(BadDictionary);
         }
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         self.expect('(')?;
         let mut items = Vec::new();
         loop {
-            self.skip(&[' ']);
+            self.skip(b" ");
             if self.take(')') {
                 return Ok(items);
             }
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     fn parameters(&mut self) -> Parsed<Vec<Parameter<'a>>> {
         let mut parameters = Vec::new();
         while self.take(';') {
-            self.skip(&[' ']);
+            self.skip(b" ");
             let key = self.key()?;
             let value = if self.take('=') { self.item()? } else { Item::Boolean(true) };
             parameters.push((key, value));
@@ -108,21 +108,19 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&mut self) -> Parsed<&'a str> {
-        if !self.rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '*') {
+        if !matches!(self.rest.as_bytes().first(), Some(b'a'..=b'z' | b'*')) {
             return Err(BadDictionary);
         }
-        Ok(self.take_while(|c| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.' | '*')
-        }))
+        Ok(self.take_while(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*')))
     }
 
     fn item(&mut self) -> Parsed<Item<'a>> {
-        match self.rest.chars().next().ok_or(BadDictionary)? {
-            '"' => self.string(),
-            ':' => self.bytes(),
-            '?' => self.boolean(),
-            '-' | '0'..='9' => self.number(),
-            'A'..='Z' | 'a'..='z' | '*' => Ok(Item::Token(self.take_while(is_token))),
+        match self.rest.as_bytes().first().ok_or(BadDictionary)? {
+            b'"' => self.string(),
+            b':' => self.bytes(),
+            b'?' => self.boolean(),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'*' => Ok(Item::Token(self.take_while(is_token))),
             _ => Err(BadDictionary),
         }
     }
@@ -148,7 +146,7 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self) -> Parsed<Item<'a>> {
         self.expect(':')?;
-        let base64 = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='));
+        let base64 = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
         self.expect(':')?;
         Ok(Item::Bytes(base64))
     }
@@ -165,9 +163,9 @@ impl<'a> Reader<'a> {
     /// RFC 8941 section 4.2.4.
     fn number(&mut self) -> Parsed<Item<'a>> {
         let sign = if self.take('-') { -1 } else { 1 };
-        let digits = self.take_while(|c| c.is_ascii_digit());
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
         if self.take('.') {
-            let fraction = self.take_while(|c| c.is_ascii_digit());
+            let fraction = self.take_while(|byte| byte.is_ascii_digit());
             let fits = (1..=DECIMAL_DIGITS_MAX.0).contains(&digits.len())
                 && (1..=DECIMAL_DIGITS_MAX.1).contains(&fraction.len());
             return if fits { Ok(Item::Decimal) } else { Err(BadDictionary) };
@@ -178,15 +176,16 @@ impl<'a> Reader<'a> {
         digits.parse().map(|number: i64| Item::Integer(sign * number)).map_err(|_| BadDictionary)
     }
 
-    fn take_while(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
-        let end = self.rest.find(|c| !fits(c)).unwrap_or(self.rest.len());
+    /// Takes bytes that fit, all of them ASCII.
+    fn take_while(&mut self, fits: impl Fn(u8) -> bool) -> &'a str {
+        let end = self.rest.bytes().position(|byte| !fits(byte)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken
     }
 
-    fn skip(&mut self, signs: &[char]) {
-        self.rest = self.rest.trim_start_matches(signs);
+    fn skip(&mut self, signs: &[u8]) {
+        self.take_while(|byte| signs.contains(&byte));
     }
 
     fn take(&mut self, sign: char) -> bool {
@@ -201,8 +200,8 @@ impl<'a> Reader<'a> {
 }
 
 /// The characters of a token behind its first (RFC 8941 section 3.3.4).
-fn is_token(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
 }
 
 #[cfg(test)]
