@@ -4,6 +4,8 @@
 //! line end. Each of these is harmless to hyper alone, and each lets a proxy in front of us see other message borders
 //! than we do (request smuggling; RFC 9112 sections 2.2, 6.1, 6.3, 11.2). So they are looked for in the bytes.
 
+use memchr::memchr;
+
 /// What is wrong with a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
@@ -101,7 +103,7 @@ impl Heads {
 
     /// Reads up to the end of a line, and gives what is after it.
     fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Flaw> {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr(b'\n', bytes) else {
             self.keep(bytes);
             return Ok(&[]);
         };
