@@ -55,12 +55,12 @@ pub(crate) async fn append_frames(
     let cid = conversation(cid)?;
     match frames(signed.parse()?)? {
         Frames::One(frame) => {
-            let placed = one(app, &signed.caller, cid, frame).await?;
+            let placed = one(&app, &signed.caller, cid, frame).await?;
             let body = AppendedBody::One(PlacedBody { seq: placed.seq, at: placed.at });
             Ok(if placed.is_repeated { Stored::Before(body) } else { Stored::New(body) })
         }
         Frames::Many(frames) => {
-            let results = many(app, &signed.caller, cid, frames).await?;
+            let results = many(&app, &signed.caller, cid, frames).await?;
             Ok(Stored::Before(AppendedBody::Many(ResultsBody { results })))
         }
     }
@@ -87,14 +87,14 @@ fn frames(body: FramesBody) -> Result<Frames, ApiError> {
 }
 
 async fn one(
-    app: Arc<App>,
+    app: &App,
     caller: &Caller,
     cid: ConversationId,
     frame: FrameBody,
 ) -> Result<Placed, ApiError> {
     let frame = match check_frame(cid, frame.mid, frame.frame.0) {
         Ok(frame) => frame,
-        Err(fault) => return Err(unless_stranger(&app, caller, cid, fault.into()).await),
+        Err(fault) => return Err(unless_stranger(app, caller, cid, fault.into()).await),
     };
     let mut verdicts = store(app, caller, cid, vec![frame]).await?.into_iter();
     // invariant: the store answers a verdict for each frame.
@@ -102,7 +102,7 @@ async fn one(
 }
 
 async fn many(
-    app: Arc<App>,
+    app: &App,
     caller: &Caller,
     cid: ConversationId,
     frames: Vec<FrameBody>,
@@ -128,22 +128,19 @@ async fn many(
 
 /// Stores frames and tells who waits for them; a verdict for each.
 async fn store(
-    app: Arc<App>,
+    app: &App,
     caller: &Caller,
     cid: ConversationId,
     frames: Vec<AcceptedFrame>,
 ) -> Result<Vec<Result<Placed, ApiError>>, ApiError> {
     let (by, at) = (author(caller), app.clock.now().truncated_to_millis());
-    let verdicts = app.write(by.account, {
-        let app = Arc::clone(&app);
-        async move {
-            let appended = app.store.append(by, cid, frames, at).await??;
-            app.wake(&appended.woken);
-            Ok::<_, ApiError>(appended.verdicts)
-        }
+    let bus = Arc::clone(&app.bus);
+    let store = Arc::clone(&app.store);
+    let appended = app.write(by.account, async move {
+        let appended = store.append(by, cid, frames, at, Box::new(move |woken| bus.wake(woken))).await?;
+        Ok::<_, ApiError>(appended?)
     });
-    let verdicts = verdicts.await?;
-    Ok(verdicts.into_iter().map(|verdict| verdict.map_err(ApiError::from)).collect())
+    Ok(appended.await?.verdicts.into_iter().map(|verdict| verdict.map_err(ApiError::from)).collect())
 }
 
 fn result(mid: MessageId, verdict: Result<Placed, ApiError>) -> ResultBody {

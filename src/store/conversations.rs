@@ -113,6 +113,10 @@ pub struct Appended {
     pub woken: Vec<Woken>,
 }
 
+/// Told of the inboxes that got something, as soon as that is durable and before the writer itself hears of it: listeners
+/// need not wait until somebody takes the answer. Called at most once, on a thread that must not wait.
+pub type Tell = Box<dyn FnOnce(&[Woken]) + Send>;
+
 /// The author may not write here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -293,13 +297,15 @@ pub trait Conversations: std::fmt::Debug + Send + Sync + 'static {
         bundle: AcceptedBundle,
     ) -> Result<Result<Committed, BundleRefusal>, StoreError>;
 
-    /// Appends frames in their order, each with its own verdict, at the server's time `at`.
+    /// Appends frames in their order, each with its own verdict, at the server's time `at`; tells of the inboxes that got
+    /// something.
     async fn append(
         &self,
         by: Author,
         cid: ConversationId,
         frames: Vec<AcceptedFrame>,
         at: Timestamp,
+        tell: Tell,
     ) -> Result<Result<Appended, NotAdmitted>, StoreError>;
 
     /// Whether the account is in this conversation.

@@ -25,7 +25,7 @@ pub use blobs::{
 pub use conversations::{
     AcceptedBundle, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, CONVERSATIONS_MAX, Committed,
     Conversation, ConversationSummary, Conversations, FramePage, FrameRefusal, Head, MembersFault,
-    NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame,
+    NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame, Tell,
 };
 pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,

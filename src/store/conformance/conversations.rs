@@ -1,6 +1,7 @@
 //! Conversations: created, changed, written to, read.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 
 use kez_core::{ConversationId, ConversationKind, Members, MessageId, PublicKey, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -11,7 +12,7 @@ use super::registry::{key, now, time};
 use crate::store::{
     AcceptedBundle, AcceptedDevice, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, Committed,
     Conversation, FramePage, FrameRefusal, Head, MembersFault, NewWelcome, NotAdmitted, PageLimits,
-    PageRefusal, Placed, Recipient, Retention, Store, StoredDevice, Woken,
+    PageRefusal, Placed, Recipient, Retention, Store, StoredDevice, Tell, Woken,
 };
 use ConversationKind::{Direct, Group, OwnDevices};
 
@@ -83,7 +84,18 @@ pub(in crate::store) async fn append(
     n: u8,
     frames: Vec<AcceptedFrame>,
 ) -> Result<Appended, NotAdmitted> {
-    store.append(by(who), cid(n), frames, now()).await.expect("the store works")
+    let (tell, told) = mpsc::channel();
+    let tell = Box::new(move |woken: &[Woken]| tell.send(woken.to_vec()).expect("somebody listens"));
+    let appended = store.append(by(who), cid(n), frames, now(), tell).await.expect("the store works");
+    // Told before it was answered; of nothing, where nothing was done.
+    let told: Vec<_> = told.try_iter().flatten().collect();
+    assert_eq!(told, appended.as_ref().map_or_else(|_| Vec::new(), |appended| appended.woken.clone()));
+    appended
+}
+
+/// Tells nobody.
+pub(in crate::store) fn nobody() -> Tell {
+    Box::new(|_| {})
 }
 
 async fn verdicts(
@@ -278,7 +290,7 @@ pub(in crate::store) async fn a_repeated_frame_is_answered_alike(store: Shared<i
     let other_bytes = AcceptedFrame { bytes: b"other".to_vec(), ..frame("1", 1) };
     let of_the_commit = AcceptedFrame { id: mid("creation"), ..frame("1", 1) };
     for _ in 0..2 {
-        let later = store.append(by(alice), cid(1), vec![frame("1", 1)], time(60)).await.unwrap().unwrap();
+        let later = store.append(by(alice), cid(1), vec![frame("1", 1)], time(60), nobody()).await.unwrap().unwrap();
         assert_eq!((later.verdicts, later.woken.len()), (vec![Ok(repeated(2))], 0));
         for wrong in [other_bytes.clone(), of_the_commit.clone()] {
             assert_eq!(verdicts(&*store, alice, 1, vec![wrong]).await, [Err(FrameRefusal::MidReused)]);
@@ -405,7 +417,7 @@ pub(in crate::store) async fn a_revoked_device_writes_nothing(store: Shared<impl
     assert_eq!(create(&*store, alice, 2, Group, bundle("2", 0, &["alice"], &[])).await, Err(revoked.into()));
     // Nor does a device under another account's name.
     let forged = Author { account: bob.account, device: alice.device };
-    let answer = store.append(forged, cid(1), vec![frame("1", 1)], now()).await.unwrap();
+    let answer = store.append(forged, cid(1), vec![frame("1", 1)], now(), nobody()).await.unwrap();
     assert_eq!(answer, Err(revoked));
     assert_eq!(log(&*store, alice, 1).await, [1]);
     verdicts(&*store, bob, 1, vec![frame("1", 1)]).await;
@@ -536,7 +548,7 @@ pub(in crate::store) async fn no_frame_goes_under_an_inbox_whose_front_looks_you
     create(&*store, alice, 2, Group, bundle("2", 0, &["alice", "bob"], &["bob"])).await.expect("created");
     for (n, name, at) in [(1, "ahead", time(20 * DAY)), (2, "set back", now())] {
         let appended =
-            store.append(by(alice), cid(n), vec![frame(name, 1)], at).await.expect("the store works");
+            store.append(by(alice), cid(n), vec![frame(name, 1)], at, nobody()).await.expect("the store works");
         assert_eq!(appended.expect("a member").verdicts.len(), 1);
     }
     let retention = Retention { now: time(31 * DAY), settled_at: time(31 * DAY), expired_at: time(DAY) };

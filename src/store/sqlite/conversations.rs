@@ -13,7 +13,7 @@ use super::{SqliteStore, damaged};
 use crate::store::{
     AcceptedBundle, AcceptedFrame, AccountId, Appended, Author, BadCursor, BundleRefusal, Committed,
     Conversation, ConversationSummary, Conversations, FramePage, Head, NotAdmitted, PageLimits, PageRefusal,
-    StoreError,
+    StoreError, Tell,
 };
 
 #[async_trait]
@@ -43,8 +43,10 @@ impl Conversations for SqliteStore {
         cid: ConversationId,
         frames: Vec<AcceptedFrame>,
         at: Timestamp,
+        tell: Tell,
     ) -> Result<Result<Appended, NotAdmitted>, StoreError> {
-        Ok(self.database.write(move |db| append::append(db, by, cid, &frames, at)).await?)
+        let work = move |db: &Connection| append::append(db, by, cid, &frames, at);
+        Ok(self.database.write_and_tell(work, move |appended: &Appended| tell(&appended.woken)).await?)
     }
 
     async fn is_member(&self, account: AccountId, cid: ConversationId) -> Result<bool, StoreError> {

@@ -268,8 +268,9 @@ async fn frames(net: &Net, phone: &DeviceActor, count: u32, bytes: usize) {
             epoch: 1,
             bytes: vec![7; bytes],
         });
-        let appended = store.append(by, cid, frames.collect(), net.now()).await.expect("the store works");
-        assert!(appended.expect("a member").verdicts.iter().all(Result::is_ok));
+        let appended = store.append(by, cid, frames.collect(), net.now(), Box::new(|_| {})).await;
+        let appended = appended.expect("the store works").expect("a member");
+        assert!(appended.verdicts.iter().all(Result::is_ok));
     }
 }
 

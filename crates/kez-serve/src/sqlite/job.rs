@@ -28,24 +28,27 @@ pub(super) enum Ran {
 /// What the caller of `write` gets.
 pub(super) type Answer<T, E> = Result<Result<T, E>, WriteError>;
 
-pub(super) struct Queued<T, E, F> {
+pub(super) struct Queued<T, E, F, G> {
     work: F,
+    tell: G,
     verdict: Option<Answer<T, E>>,
     reply: oneshot::Sender<Answer<T, E>>,
 }
 
-impl<T, E, F> Queued<T, E, F> {
-    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Answer<T, E>>) {
+impl<T, E, F, G> Queued<T, E, F, G> {
+    /// `tell` gets what `work` came to, once it is durable.
+    pub(super) fn new(work: F, tell: G) -> (Self, oneshot::Receiver<Answer<T, E>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, verdict: None, reply }, answer)
+        (Self { work, tell, verdict: None, reply }, answer)
     }
 }
 
-impl<T, E, F> Job for Queued<T, E, F>
+impl<T, E, F, G> Job for Queued<T, E, F, G>
 where
     T: Send,
     E: Send,
     F: Fn(&Connection) -> Result<T, JobError<E>> + Send,
+    G: FnOnce(&T) + Send,
 {
     fn run(&mut self, conn: &Connection, path: &Path) -> Ran {
         // Unwind safe: what the panic leaves in the database is rolled back, and an Fn keeps nothing.
@@ -65,8 +68,11 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), WriteError>) {
-        let verdict = self.verdict.unwrap_or(Err(WriteError::Closed));
+        let verdict = committed.and(self.verdict.unwrap_or(Err(WriteError::Closed)));
+        if let Ok(Ok(value)) = &verdict {
+            (self.tell)(value);
+        }
         // The caller may be gone; what was done stays done.
-        let _ = self.reply.send(committed.and(verdict));
+        let _ = self.reply.send(verdict);
     }
 }

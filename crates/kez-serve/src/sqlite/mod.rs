@@ -192,7 +192,22 @@ impl Database {
         E: Send + 'static,
         F: Fn(&Connection) -> Result<T, JobError<E>> + Send + 'static,
     {
-        self.inner.writer.write(job).await
+        self.write_and_tell(job, |_| {}).await
+    }
+
+    /// The same; `tell` gets what `job` came to once it is durable, on the writer's thread and before the answer. For whoever
+    /// is to hear of it at once. Everybody else's answers wait meanwhile.
+    pub async fn write_and_tell<T, E, F>(
+        &self,
+        job: F,
+        tell: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<Result<T, E>, WriteError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Fn(&Connection) -> Result<T, JobError<E>> + Send + 'static,
+    {
+        self.inner.writer.write(job, tell).await
     }
 
     /// Runs `job` at once, on this thread, on a read-only connection; sees every write answered before.

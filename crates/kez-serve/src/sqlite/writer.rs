@@ -74,13 +74,17 @@ impl WriterHandle {
         Self { shared: Arc::new(shared), thread: Mutex::default(), done: Mutex::default() }
     }
 
-    pub(super) async fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, WriteError>
+    pub(super) async fn write<T, E, F>(
+        &self,
+        job: F,
+        tell: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<Result<T, E>, WriteError>
     where
         T: Send + 'static,
         E: Send + 'static,
         F: Fn(&Connection) -> Result<T, JobError<E>> + Send + 'static,
     {
-        let (job, answer) = Queued::new(job);
+        let (job, answer) = Queued::new(job, tell);
         self.shared.queue.push(Box::new(job))?;
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
