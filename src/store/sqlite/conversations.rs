@@ -141,13 +141,16 @@ struct Row<'a> {
 }
 
 /// Stores a frame; its row, or nothing when its id is used in the conversation, also by one that is gone.
+///
+/// Two statements: for an INSERT from a SELECT, SQLite copies each page aside before it changes it.
 fn insert(db: &Connection, frame: &Row<'_>) -> rusqlite::Result<Option<i64>> {
+    if spent::is_kept(db, frame.conversation, frame.mid)? {
+        return Ok(None);
+    }
     let inserted = db
         .prepare_cached(
             "INSERT INTO frames (conversation, seq, mid, kind, at, sender, request_sha256, bytes)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
-             WHERE NOT EXISTS (SELECT 1 FROM spent_ids WHERE conversation = ?1 AND mid = ?3)
-             ON CONFLICT (conversation, mid) DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (conversation, mid) DO NOTHING",
         )?
         .execute(params![
             frame.conversation,

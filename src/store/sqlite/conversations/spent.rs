@@ -4,7 +4,7 @@
 //! accepted. One that left the sender's own inbox for its age alone may come again, from a device that was away, and would
 //! then stand in the conversation twice. So its id is kept, while its epoch is the head: later no frame of it is taken.
 
-use kez_core::Timestamp;
+use kez_core::{MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +13,12 @@ use crate::store::{AcceptedFrame, AccountId, Author, FrameRefusal, Placed};
 
 /// How much longer than its frame an id is kept, in seconds: 31 days, longer than any message is.
 const KEPT_S: i64 = 31 * 24 * 60 * 60;
+
+/// Whether an id is that of a frame that is gone.
+pub(super) fn is_kept(db: &Connection, conversation: i64, mid: MessageId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM spent_ids WHERE conversation = ?1 AND mid = ?2")?
+        .exists(params![conversation, mid.as_bytes()])
+}
 
 /// The verdict on a frame whose id is that of one that is gone.
 pub(super) fn verdict(
