@@ -144,7 +144,7 @@ fn check_pairs(db: &Connection) {
 }
 
 fn check_inboxes(db: &Connection) {
-    let accounts = all(db, "SELECT id, inbox_head, inbox_dropped FROM accounts", |row| {
+    let accounts = all(db, "SELECT account, head, dropped FROM inboxes", |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     });
     for (account, head, dropped) in accounts {

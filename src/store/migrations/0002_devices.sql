@@ -3,7 +3,6 @@ CREATE TABLE accounts (
     id            INTEGER PRIMARY KEY,
     primary_key   BLOB    NOT NULL UNIQUE CHECK (length(primary_key) = 32),
     revocations   INTEGER NOT NULL DEFAULT 0,          -- devices revoked so far: one more ends all sessions
-    inbox_head    INTEGER NOT NULL DEFAULT 0,          -- number of the last event ever put into the inbox
     inbox_dropped INTEGER NOT NULL DEFAULT 0           -- every event up to this number has been dropped
 ) STRICT;
 

@@ -73,7 +73,8 @@ CREATE TABLE welcome_recipients (
     PRIMARY KEY (welcome, account, device_id)
 ) STRICT, WITHOUT ROWID;
 
--- What each account has to read: pointers in one order, numbered 1, 2, … per account (accounts.inbox_head).
+-- What each account has to read: pointers in one order, numbered 1, 2, … per account. Without gaps, and dropped from the
+-- front only: what is there and accounts.inbox_dropped say what the last number is.
 -- BETWEEN, because SQLite makes a tree of three values in an IN anew for each row that is checked.
 CREATE TABLE inbox (
     account INTEGER NOT NULL,                          -- accounts.id
@@ -85,6 +86,13 @@ CREATE TABLE inbox (
     PRIMARY KEY (account, n),
     CHECK ((kind = 2) = (change IS NOT NULL) AND (kind = 2) = (at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- Every inbox with the numbers of the last event that was put in and of the last that was dropped. The first is not
+-- stored: each frame would write a row more for each member.
+CREATE VIEW inboxes AS
+    SELECT id AS account, inbox_dropped AS dropped,
+        coalesce((SELECT max(n) FROM inbox WHERE account = accounts.id), inbox_dropped) AS head
+    FROM accounts;
 
 -- The time by which things were dropped for their age, noted now and then: a clock that is far ahead of it is doubted.
 CREATE TABLE noted_time (

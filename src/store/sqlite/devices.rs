@@ -94,7 +94,7 @@ fn take_in(db: &Connection, wanted: &AcceptedDevice) -> Result<Enrolled, JobErro
             signed_at, signed_nanos, expires_at, enrolled_at, acked)
          SELECT 1 + max((SELECT coalesce(max(id), 0) FROM devices),
                         (SELECT coalesce(max(last_device), 0) FROM deletions)),
-             ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, inbox_head FROM accounts WHERE id = ?1",
+             ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, head FROM inboxes WHERE account = ?1",
     )?
     .execute(params![
         account.0,

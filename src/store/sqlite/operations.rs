@@ -215,8 +215,8 @@ fn usage(db: &Connection, top: u32, now: Timestamp) -> rusqlite::Result<Vec<Usag
         "WITH sent AS (SELECT sender, count(*) AS frames, sum(length(bytes)) AS bytes FROM frames GROUP BY sender),
          largest AS (
              SELECT a.id, a.primary_key, coalesce(s.frames, 0) AS frames, coalesce(s.bytes, 0) AS bytes,
-                 a.inbox_head - a.inbox_dropped AS events
-             FROM accounts a LEFT JOIN sent s ON s.sender = a.id
+                 i.head - i.dropped AS events
+             FROM accounts a JOIN inboxes i ON i.account = a.id LEFT JOIN sent s ON s.sender = a.id
              ORDER BY bytes DESC, events DESC, a.id LIMIT ?1)
          SELECT (SELECT handle FROM handles WHERE primary_key = l.primary_key), l.primary_key, l.frames, l.bytes, l.events,
              (SELECT count(*) FROM devices WHERE account = l.id AND revoked_at IS NULL AND expires_at > ?2),

@@ -84,8 +84,9 @@ pub(super) fn forget(db: &Connection, account: AccountId) -> rusqlite::Result<()
 
 fn export(db: &Connection, whose: &Exported, _: (i64, i64)) -> rusqlite::Result<Piece> {
     let mut find = db.prepare_cached(
-        "SELECT h.handle, h.registered_at, r.envelope, a.inbox_head, a.inbox_dropped
-         FROM accounts a LEFT JOIN handles h ON h.primary_key = a.primary_key
+        "SELECT h.handle, h.registered_at, r.envelope, i.head, i.dropped
+         FROM accounts a JOIN inboxes i ON i.account = a.id
+             LEFT JOIN handles h ON h.primary_key = a.primary_key
              LEFT JOIN registrations r ON r.id = h.registration
          WHERE a.id = ?1",
     )?;
