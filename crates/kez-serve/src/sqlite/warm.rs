@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,9 @@ use rustix::fs::{Advice, fadvise};
 
 use super::error::OpenError;
 
-/// Bytes asked for at once; small, because the buffer counts as memory of the process.
-const CHUNK_BYTES: usize = 128 << 10;
+/// Bytes asked for at once, while as many before them are on their way: enough to keep a disk busy. The system reads them
+/// into its own cache; nothing is copied here, and no buffer counts as memory of the process.
+const WINDOW_BYTES: u64 = 4 << 20;
 
 /// The file being read ahead.
 ///
@@ -29,7 +31,6 @@ impl Warmth {
             return Ok(Arc::new(Self { file: Mutex::new(None) }));
         }
         let file = File::open(path).map_err(OpenError::io(path))?;
-        let _ = fadvise(&file, 0, None, Advice::Sequential); // a hint: without it the same happens, slower
         let warmth = Arc::new(Self { file: Mutex::new(Some(file)) });
         let reading = Arc::clone(&warmth);
         let run = move || {
@@ -47,13 +48,16 @@ impl Warmth {
     }
 
     fn read(&self, bytes_max: u64) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK_BYTES];
         let mut offset = 0;
-        while offset < bytes_max {
-            match self.file().as_ref().map_or(Ok(0), |file| file.read_at(&mut chunk, offset))? {
-                0 => break,
-                count => offset += count as u64,
+        while let Some(file) = self.file().as_ref() {
+            let end = file.metadata()?.len().min(bytes_max);
+            if offset >= end {
+                break;
             }
+            fadvise(file, offset, NonZeroU64::new(WINDOW_BYTES), Advice::WillNeed)?;
+            // Waits for the window before.
+            file.read_at(&mut [0], offset.saturating_sub(1))?;
+            offset += WINDOW_BYTES;
         }
         Ok(())
     }
