@@ -28,6 +28,7 @@ use crate::registration::Policy;
 use crate::resolve::Resolver;
 use crate::store::{AccountId, Store, Woken};
 use crate::web::WebClient;
+use crate::webfinger::Descriptors;
 use crate::writes::{TooManyWrites, Writes};
 
 /// The state of a running server, read-only but for its counters.
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub sig_server_url: BaseUrl,
     /// What is told about an account.
     pub records: Records,
+    /// What other servers are told about an account.
+    pub descriptors: Descriptors,
     /// What may be registered.
     pub policy: Policy,
     /// Days after which an event goes although a device has not acknowledged it.

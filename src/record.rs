@@ -24,7 +24,7 @@ pub(crate) struct Records {
 impl Records {
     /// Records of `server`, whose people publish their sigchains at `sig_server_url`.
     pub(crate) fn new(server: ServerName, sig_server_url: &BaseUrl) -> Self {
-        let sigchain_url = format!("{sig_server_url}/v1/sigchains/ed25519/");
+        let sigchain_url = sigchains(sig_server_url);
         let escaped = serde_json::Value::from(sigchain_url.as_str()).to_string();
         Self {
             to_primary: format!("@{server}\",\"primary\":\"ed25519:"),
@@ -76,6 +76,11 @@ impl Records {
         }
         json
     }
+}
+
+/// Where the sigchains of Ed25519 keys are served, before the hex digits of one.
+pub(crate) fn sigchains(sig_server_url: &BaseUrl) -> String {
+    format!("{sig_server_url}/v1/sigchains/ed25519/")
 }
 
 #[cfg(test)]

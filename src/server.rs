@@ -34,6 +34,7 @@ use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
 use crate::store::{AuditId, SqliteStore, Store, StoreError};
 use crate::web::WebClient;
+use crate::webfinger::Descriptors;
 use crate::writes::Writes;
 
 /// Request headers that scripts of other origins may send.
@@ -165,6 +166,7 @@ impl Server {
             known_devices,
             sessions: Sessions::new(&secrets),
             receipts: Receipts::new(args.server.clone(), &secrets),
+            descriptors: Descriptors::new(&args.server, &public_urls, &args.sig_server_url),
             public_urls,
             sig_server_url: args.sig_server_url.clone(),
             records: Records::new(args.server.clone(), &args.sig_server_url),

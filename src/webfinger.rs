@@ -1,12 +1,14 @@
 //! WebFinger (RFC 7033): what a query asks for and what is answered. Pure. SPEC "WebFinger".
 
 use kez_core::webfinger::{REL_PROFILE_PAGE, REL_SELF, REL_SIGCHAIN};
-use kez_core::{Handle, Record, ServerName};
+use kez_core::{Handle, ServerName};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base_url::BaseUrl;
+use crate::record::sigchains;
+use crate::store::Account;
 
 /// The media type of a JRD (RFC 7033 section 10.2).
 pub const JRD_JSON: &str = "application/jrd+json";
@@ -171,26 +173,109 @@ struct Link<'a> {
     href: &'a str,
 }
 
-/// The JSON of the descriptor of `record`'s holder; `public_url` is where this server is reached.
-pub fn describe(record: &Record, public_url: &BaseUrl, query: &Query) -> serde_json::Result<Vec<u8>> {
-    let handle = &record.handle; // needs no escaping: a-z 0-9 _ -
-    let primary = record.primary.to_string();
-    let profile = format!("{public_url}/@{handle}");
-    let own = format!("{public_url}/v1/u/{handle}");
-    let links = [
-        Link { rel: REL_SELF, media_type: "application/json", href: &own },
-        Link { rel: REL_SIGCHAIN, media_type: "application/jsonl", href: &record.sigchain_url },
-        Link { rel: REL_PROFILE_PAGE, media_type: "text/html", href: &profile },
-    ];
-    let jrd = Jrd {
-        subject: format!("acct:{}", record.fqhn),
-        aliases: [&primary, &profile],
-        properties: Properties { primary: &primary },
-        links: links.into_iter().filter(|link| query.wants(link.rel)).collect(),
-    };
-    let mut body = Vec::with_capacity(JRD_BYTES);
-    serde_json::to_writer(&mut body, &jrd)?;
-    Ok(body)
+/// Makes descriptors. What is the same in each of them is prepared.
+#[derive(Debug)]
+pub(crate) struct Descriptors {
+    /// Up to the links.
+    head: Template,
+    /// Each with its relation.
+    links: [(&'static str, Template); 3],
+}
+
+impl Descriptors {
+    /// Descriptors of people of `server`, which is reached as the first of `public_urls`, and who publish at
+    /// `sig_server_url`.
+    pub(crate) fn new(server: &ServerName, public_urls: &[BaseUrl], sig_server_url: &BaseUrl) -> Self {
+        let public_url = public_urls.first().map_or("", BaseUrl::as_str); // there is always one
+        let primary = format!("ed25519:{KEY}");
+        let [own, chain, profile] = [
+            format!("{public_url}/v1/u/{HANDLE}"),
+            format!("{}{KEY}", sigchains(sig_server_url)),
+            format!("{public_url}/@{HANDLE}"),
+        ];
+        let head = Jrd {
+            subject: format!("acct:{HANDLE}@{server}"),
+            aliases: [&primary, &profile],
+            properties: Properties { primary: &primary },
+            links: Vec::new(),
+        };
+        let link = |rel, media_type, href| (rel, Template::new(&Link { rel, media_type, href }));
+        Self {
+            head: Template::new(&head).without_end("]}"),
+            links: [
+                link(REL_SELF, "application/json", &own),
+                link(REL_SIGCHAIN, "application/jsonl", &chain),
+                link(REL_PROFILE_PAGE, "text/html", &profile),
+            ],
+        }
+    }
+
+    /// The JSON of an account's [`Jrd`], with the links that the query wants: in a tenth of the time that serde takes, as
+    /// other servers ask for each person they meet.
+    pub(crate) fn json(&self, account: &Account, query: &Query) -> Vec<u8> {
+        let mut json = Vec::with_capacity(JRD_BYTES);
+        let key = account.primary.to_hex();
+        self.head.write(&mut json, &account.handle, &key);
+        let wanted = self.links.iter().filter(|(rel, _)| query.wants(rel));
+        for (at, (_, link)) in wanted.enumerate() {
+            json.extend_from_slice(if at == 0 { b"" } else { b"," });
+            link.write(&mut json, &account.handle, &key);
+        }
+        json.extend_from_slice(b"]}");
+        json
+    }
+}
+
+/// Stands for the handle in a [`Template`]. URLs and server names are ASCII, and JSON leaves it as it is.
+const HANDLE: char = '\u{e000}';
+/// Stands for the hex digits of the key.
+const KEY: char = '\u{e001}';
+
+/// A JSON text with places for a handle and a key, neither of which needs escaping: a-z 0-9 _ -.
+#[derive(Debug)]
+struct Template(Vec<Piece>);
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Handle,
+    Key,
+}
+
+impl Template {
+    fn new(value: &impl Serialize) -> Self {
+        // invariant: plain data with string keys is JSON.
+        #[expect(clippy::expect_used, reason = "plain data with string keys is JSON")]
+        let json = serde_json::to_string(value).expect("JSON");
+        let pieces = json.split_inclusive([HANDLE, KEY]).flat_map(|piece| {
+            let text = Piece::Text(piece.trim_end_matches([HANDLE, KEY]).to_owned());
+            let place = match piece.chars().next_back() {
+                Some(HANDLE) => Some(Piece::Handle),
+                Some(KEY) => Some(Piece::Key),
+                _ => None,
+            };
+            [Some(text), place]
+        });
+        Self(pieces.flatten().collect())
+    }
+
+    /// Without these last characters.
+    fn without_end(mut self, end: &str) -> Self {
+        if let Some(Piece::Text(text)) = self.0.last_mut() {
+            text.truncate(text.trim_end_matches(end).len());
+        }
+        self
+    }
+
+    fn write(&self, json: &mut Vec<u8>, handle: &Handle, key: &str) {
+        for piece in &self.0 {
+            json.extend_from_slice(match piece {
+                Piece::Text(text) => text.as_bytes(),
+                Piece::Handle => handle.as_str().as_bytes(),
+                Piece::Key => key.as_bytes(),
+            });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -202,5 +287,35 @@ mod tests {
     fn the_property_has_the_name_that_clients_look_for() {
         let written = serde_json::to_value(Properties { primary: "x" }).unwrap();
         assert_eq!(written, serde_json::json!({ PROPERTY_PRIMARY: "x" }));
+    }
+
+    #[test]
+    fn the_text_is_what_serde_makes_of_the_value() {
+        let (server, public) = ("kez.lat".parse().unwrap(), ["https://[::1]/~a'b".parse().unwrap()]);
+        let descriptors = Descriptors::new(&server, &public, &"http://localhost:7878/é".parse().unwrap());
+        let account = Account {
+            handle: "a_-1".parse().unwrap(),
+            primary: kez_core::PublicKey::from_bytes([0xaf; 32]),
+            registered_at: kez_core::Timestamp::from_unix(0, 0).unwrap(),
+        };
+        let hex = account.primary.to_hex();
+        let primary = format!("ed25519:{hex}");
+        let chain = format!("http://localhost:7878/%C3%A9/v1/sigchains/ed25519/{hex}");
+        for wanted in [&[][..], &[REL_SELF], &[REL_SIGCHAIN, REL_PROFILE_PAGE], &["other"]] {
+            let links = [
+                Link { rel: REL_SELF, media_type: "application/json", href: "https://[::1]/~a'b/v1/u/a_-1" },
+                Link { rel: REL_SIGCHAIN, media_type: "application/jsonl", href: &chain },
+                Link { rel: REL_PROFILE_PAGE, media_type: "text/html", href: "https://[::1]/~a'b/@a_-1" },
+            ];
+            let query = Query { handle: None, rels: wanted.iter().map(|rel| (*rel).to_owned()).collect() };
+            let jrd = Jrd {
+                subject: "acct:a_-1@kez.lat".to_owned(),
+                aliases: [&primary, "https://[::1]/~a'b/@a_-1"],
+                properties: Properties { primary: &primary },
+                links: links.into_iter().filter(|link| query.wants(link.rel)).collect(),
+            };
+            let text = String::from_utf8(descriptors.json(&account, &query)).unwrap();
+            assert_eq!(text, serde_json::to_string(&jrd).unwrap());
+        }
     }
 }
