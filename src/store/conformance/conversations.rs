@@ -290,7 +290,8 @@ pub(in crate::store) async fn a_repeated_frame_is_answered_alike(store: Shared<i
     let other_bytes = AcceptedFrame { bytes: b"other".to_vec(), ..frame("1", 1) };
     let of_the_commit = AcceptedFrame { id: mid("creation"), ..frame("1", 1) };
     for _ in 0..2 {
-        let later = store.append(by(alice), cid(1), vec![frame("1", 1)], time(60), nobody()).await.unwrap().unwrap();
+        let later =
+            store.append(by(alice), cid(1), vec![frame("1", 1)], time(60), nobody()).await.unwrap().unwrap();
         assert_eq!((later.verdicts, later.woken.len()), (vec![Ok(repeated(2))], 0));
         for wrong in [other_bytes.clone(), of_the_commit.clone()] {
             assert_eq!(verdicts(&*store, alice, 1, vec![wrong]).await, [Err(FrameRefusal::MidReused)]);
@@ -547,8 +548,10 @@ pub(in crate::store) async fn no_frame_goes_under_an_inbox_whose_front_looks_you
     let [alice, bob] = devices.as_slice() else { panic!("two devices") };
     create(&*store, alice, 2, Group, bundle("2", 0, &["alice", "bob"], &["bob"])).await.expect("created");
     for (n, name, at) in [(1, "ahead", time(20 * DAY)), (2, "set back", now())] {
-        let appended =
-            store.append(by(alice), cid(n), vec![frame(name, 1)], at, nobody()).await.expect("the store works");
+        let appended = store
+            .append(by(alice), cid(n), vec![frame(name, 1)], at, nobody())
+            .await
+            .expect("the store works");
         assert_eq!(appended.expect("a member").verdicts.len(), 1);
     }
     let retention = Retention { now: time(31 * DAY), settled_at: time(31 * DAY), expired_at: time(DAY) };

@@ -207,7 +207,10 @@ pub(in crate::store) async fn a_suspended_account_loses_nothing(store: Shared<im
     append(&*store, &bob, 1, vec![frame("meanwhile", 1)]).await.expect("stored");
     reinstate(&*store, "alice").await.expect("reinstated");
     assert_eq!(store.mailbox(alice.device).await.unwrap().expect("a mailbox").head, 4);
-    assert_eq!(store.append(by(&alice), cid(1), vec![frame("after", 1)], now(), nobody()).await.unwrap().err(), None);
+    assert_eq!(
+        store.append(by(&alice), cid(1), vec![frame("after", 1)], now(), nobody()).await.unwrap().err(),
+        None
+    );
 }
 
 pub(in crate::store) async fn one_of_many_suspensions_at_once_is_audited(store: Shared<impl Store>) {

@@ -87,13 +87,6 @@ CREATE TABLE inbox (
     CHECK ((kind = 2) = (change IS NOT NULL) AND (kind = 2) = (at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- Every inbox with the numbers of the last event that was put in and of the last that was dropped. The first is not
--- stored: each frame would write a row more for each member.
-CREATE VIEW inboxes AS
-    SELECT id AS account, inbox_dropped AS dropped,
-        coalesce((SELECT max(n) FROM inbox WHERE account = accounts.id), inbox_dropped) AS head
-    FROM accounts;
-
 -- The time by which things were dropped for their age, noted now and then: a clock that is far ahead of it is doubted.
 CREATE TABLE noted_time (
     one INTEGER PRIMARY KEY CHECK (one = 1),

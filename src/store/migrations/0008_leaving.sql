@@ -32,3 +32,10 @@ CREATE INDEX key_package_claims_by_target ON key_package_claims (target);
 CREATE INDEX pairs_by_high ON pairs (high);
 CREATE INDEX pairs_by_conversation ON pairs (conversation);
 CREATE INDEX welcome_recipients_by_account ON welcome_recipients (account);
+
+-- Every inbox and whose it is, with the numbers of the last event that was put in and of the last that was dropped. The
+-- first is not stored: each frame would write a row more for each member.
+CREATE VIEW inboxes AS
+    SELECT id AS account, primary_key, left_at, inbox_dropped AS dropped,
+        coalesce((SELECT max(n) FROM inbox WHERE account = accounts.id), inbox_dropped) AS head
+    FROM accounts;

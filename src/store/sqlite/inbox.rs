@@ -80,10 +80,7 @@ pub(super) fn put_all(
     subjects: &[Subject],
 ) -> rusqlite::Result<Option<Woken>> {
     let found: Option<(i64, [u8; 32])> = db
-        .prepare_cached(
-            "SELECT i.head, a.primary_key FROM accounts a JOIN inboxes i ON i.account = a.id
-             WHERE a.id = ?1 AND a.left_at IS NULL",
-        )?
+        .prepare_cached("SELECT head, primary_key FROM inboxes WHERE account = ?1 AND left_at IS NULL")?
         .query_row([account.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((before, primary)) = found else { return Ok(None) };
@@ -100,9 +97,8 @@ pub(super) fn put_frames(db: &Connection, conversation: i64, frames: &[i64]) -> 
     let count = i64::try_from(frames.len()).unwrap_or(i64::MAX);
     let woken: Vec<_> = db
         .prepare_cached(
-            "SELECT a.id, a.primary_key, i.head
-             FROM members m JOIN accounts a ON a.id = m.account JOIN inboxes i ON i.account = a.id
-             WHERE m.conversation = ?1 AND m.until IS NULL AND a.left_at IS NULL",
+            "SELECT i.account, i.primary_key, i.head FROM members m JOIN inboxes i ON i.account = m.account
+             WHERE m.conversation = ?1 AND m.until IS NULL AND i.left_at IS NULL",
         )?
         .query_map([conversation], |row| {
             Ok(Woken {
