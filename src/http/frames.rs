@@ -86,12 +86,7 @@ fn frames(body: FramesBody) -> Result<Frames, ApiError> {
     }
 }
 
-async fn one(
-    app: &App,
-    caller: &Caller,
-    cid: ConversationId,
-    frame: FrameBody,
-) -> Result<Placed, ApiError> {
+async fn one(app: &App, caller: &Caller, cid: ConversationId, frame: FrameBody) -> Result<Placed, ApiError> {
     let frame = match check_frame(cid, frame.mid, frame.frame.0) {
         Ok(frame) => frame,
         Err(fault) => return Err(unless_stranger(app, caller, cid, fault.into()).await),

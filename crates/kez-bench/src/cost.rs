@@ -47,7 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<bool, Error> {
     fs::create_dir_all(&options.dir).map_err(Error::io("create the directory for databases"))?;
     let product = Program::product(&options.server)?;
     println!("{:<12} {:>12} {:>12}   instructions, in user mode", "", "product", "baseline");
-    let row = |name: &str, product: f64, baseline: f64| println!("{name:<12} {product:>12.0} {baseline:>12.0}");
+    let row =
+        |name: &str, product: f64, baseline: f64| println!("{name:<12} {product:>12.0} {baseline:>12.0}");
     row("frame", options.frame(&product, "frame")?, options.frame(&Program::MessageFloor, "frame-floor")?);
     let filled = fill::filled(&options.server, &options.dir, HANDLES)?;
     let constant = options.lookup(&Program::Constant, &filled, Operation::Lookup, "constant")?;

@@ -9,10 +9,7 @@ mod side;
 
 pub(crate) use side::Talk;
 
-use std::{
-    path::PathBuf,
-    thread,
-};
+use std::{path::PathBuf, thread};
 
 use clap::Args;
 

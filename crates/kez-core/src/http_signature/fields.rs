@@ -146,7 +146,8 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self) -> Parsed<Item<'a>> {
         self.expect(':')?;
-        let base64 = self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
+        let base64 =
+            self.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
         self.expect(':')?;
         Ok(Item::Bytes(base64))
     }
