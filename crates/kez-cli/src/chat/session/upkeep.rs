@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kez_client::{Claimed, DeviceList};
+use kez_client::{CallError, Claimed, DeviceList};
 use kez_core::{ClaimId, ConversationId, ConversationKind, Fqhn, PublicKey};
 use kez_e2e::{Change, Content, Newcomer, Standing};
 
@@ -261,7 +261,12 @@ impl Session {
         let mut newcomers = Vec::new();
         for primary in people {
             let id = ClaimId::from_bytes(system::random_bytes());
-            let Claimed { key_packages, .. } = self.client.claim_key_packages(*primary, id).await?;
+            let key_packages = match self.client.claim_key_packages(*primary, id).await {
+                Ok(Claimed { key_packages, .. }) => key_packages,
+                // Somebody who has never enrolled a device.
+                Err(CallError::NotFound) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            };
             if key_packages.is_empty() && *primary != self.me() {
                 return Err(CliError::NoDevices { who: self.names()?.handle(*primary) });
             }
