@@ -162,10 +162,10 @@ export async function wordsOn(page: Page): Promise<readonly string[]> {
 
 export async function recallOn(page: Page, words: readonly string[]): Promise<void> {
   await page
-    .getByLabel(/^Word \d+$/)
+    .getByLabel(/Word \d+/)
     .last()
     .waitFor();
-  for (const field of await page.getByLabel(/^Word \d+$/).all()) {
+  for (const field of await page.getByLabel(/Word \d+/).all()) {
     const label = await field.evaluate((input: HTMLInputElement) => input.labels?.[0]?.textContent ?? '');
     const position = Number(/\d+/.exec(label)?.[0]);
     await field.fill(words[position - 1] ?? '');
