@@ -102,6 +102,9 @@ const EXPORTS: NonZeroU32 = NonZeroU32::new(6).unwrap();
 /// Each may cost 202 signature checks, some 10 ms. A device refills once it has given 80 away. Per minute.
 const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
+/// A class whose children ask each other on their first day; a person asks a few a week. Per hour.
+const DIRECT_CONVERSATIONS: NonZeroU32 = NonZeroU32::new(300).unwrap();
+
 /// Allowances of one client network (an IPv4 address or an IPv6 /64; a /48 has 20 times as much for all its /64s).
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -111,6 +114,7 @@ pub(crate) struct Limits {
     lookups: RateLimit,
     resolutions: RateLimit,
     uploads: RateLimit,
+    direct_conversations: RateLimit,
     exports: RateLimit,
 }
 
@@ -128,6 +132,7 @@ impl Limits {
             lookups: limit(LOOKUPS, 60),
             resolutions: limit(RESOLUTIONS, 60),
             uploads: limit(UPLOADS, 60),
+            direct_conversations: limit(DIRECT_CONVERSATIONS, 3_600),
             exports: limit(EXPORTS, 600),
         }
     }
@@ -167,6 +172,11 @@ impl App {
     /// Counts an upload of key packages.
     pub(crate) fn admit_upload(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.uploads.check(&client.net()))
+    }
+
+    /// Counts the creation of a conversation of two, which may be a request.
+    pub(crate) fn admit_direct_conversation(&self, client: Client) -> Result<(), RetryAfter> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.direct_conversations.check(&client.net()))
     }
 
     /// The time by which things are old enough to be dropped: not ahead, whatever the clock shows.

@@ -10,6 +10,7 @@ pub mod blobs;
 mod bus;
 mod caller;
 mod commands;
+mod contacts;
 mod conversations;
 mod devices;
 mod error;

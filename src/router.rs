@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::{
-    account, blobs, conversations, devices, events, frames, health, inbox, key_packages, lookup, nats_auth,
-    register, resolve, server_info, session, small_store, web, webfinger,
+    account, blobs, contacts, conversations, devices, events, frames, health, inbox, key_packages, lookup,
+    nats_auth, register, resolve, server_info, session, small_store, web, webfinger,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use crate::http::{
         (name = "devices", description = "Devices that act for an account"),
         (name = "key packages", description = "What a device is added to conversations by"),
         (name = "conversations", description = "MLS groups that the server orders and cannot read"),
+        (name = "contacts", description = "Who may write to whom"),
         (name = "inbox", description = "What an account has to read, and how far its devices are"),
         (name = "blobs", description = "Encrypted attachments"),
         (name = "small store", description = "Small encrypted values of an account"),
@@ -70,6 +71,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(conversations::create_conversation, conversations::list_conversations))
         .routes(routes!(conversations::show_conversation))
         .routes(routes!(conversations::commit))
+        .routes(routes!(contacts::accept))
+        .routes(routes!(contacts::list_contacts))
+        .routes(routes!(contacts::remove_contact))
         .routes(routes!(frames::append_frames, frames::read_frames))
         .routes(routes!(inbox::inbox))
         .routes(routes!(inbox::ack))

@@ -4,10 +4,13 @@ use http::StatusCode;
 use kez_serve::problem::Problem;
 
 use super::ApiError;
+use crate::contacts::{REQUEST_BUNDLE_BYTES_MAX, REQUEST_FRAME_BYTES_MAX, REQUESTS_RETRY_S};
 use crate::conversations::{
     BUNDLE_BYTES_MAX, BundleFault, FRAME_BYTES_MAX, FrameFault, GROUP_INFO_BYTES_MAX,
 };
-use crate::store::{BundleRefusal, FrameRefusal, Head, NotAdmitted, PageRefusal};
+use crate::store::{
+    AcceptRefusal, BundleRefusal, FrameRefusal, Head, NotAdmitted, PageRefusal, RemoveRefusal,
+};
 
 /// Why a call about a conversation is refused.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,25 @@ pub(super) fn problem(error: &ConversationError) -> Problem {
         ConversationError::BundleRefused(BundleRefusal::ConversationExists { cid }) => {
             problem.with("cid", cid.to_string())
         }
+        ConversationError::FrameRefused(FrameRefusal::RequestFrameTooLarge) => {
+            problem.with("bytes_max", REQUEST_FRAME_BYTES_MAX)
+        }
+        ConversationError::FrameRefused(FrameRefusal::Closed { replaced_by: Some(cid) }) => {
+            problem.with("replaced_by", cid.to_string())
+        }
+        ConversationError::BundleRefused(refusal) => about_contacts(problem, *refusal),
         ConversationError::Gone { oldest } => problem.with("oldest", *oldest),
+        _ => problem,
+    }
+}
+
+fn about_contacts(problem: Problem, refusal: BundleRefusal) -> Problem {
+    match refusal {
+        BundleRefusal::ContactRequired { primary } => problem.with("primary", primary.to_string()),
+        BundleRefusal::RequestTooLarge => problem.with("bytes_max", REQUEST_BUNDLE_BYTES_MAX),
+        BundleRefusal::RequestsSent | BundleRefusal::RequestsReceived => {
+            problem.retry_after(REQUESTS_RETRY_S)
+        }
         _ => problem,
     }
 }
@@ -66,6 +87,9 @@ const fn conflict(code: &'static str, title: &'static str) -> Words {
 }
 
 const STRANGER: Words = (StatusCode::FORBIDDEN, "not_a_member", "Not a member");
+const REQUEST_PENDING: Words = (StatusCode::FORBIDDEN, "request_pending", "Request is not answered yet");
+const REQUESTS_LIMITED: Words =
+    (StatusCode::TOO_MANY_REQUESTS, "requests_limited", "Too many requests wait for an answer");
 const TOO_LARGE: Words = (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body too large");
 const BAD_FRAME: Words = bad("bad_frame", "Not a frame of this conversation");
 const BAD_MEMBERS: Words = bad("bad_members", "Members not possible");
@@ -78,6 +102,9 @@ fn words(error: &ConversationError) -> Words {
         ConversationError::Frame(FrameFault::Bad(_)) => BAD_FRAME,
         ConversationError::FrameRefused(refusal) => match refusal {
             FrameRefusal::MidReused => conflict("mid_reused", "Message id was used"),
+            FrameRefusal::RequestPending => REQUEST_PENDING,
+            FrameRefusal::RequestFrameTooLarge => TOO_LARGE,
+            FrameRefusal::Closed { .. } => conflict("conversation_closed", "Conversation is closed"),
             FrameRefusal::StaleEpoch(_) => conflict("stale_epoch", "Conversation is in another epoch"),
         },
         ConversationError::Bundle(fault) => match fault {
@@ -102,6 +129,11 @@ fn refused_bundle(refusal: BundleRefusal) -> Words {
         BundleRefusal::Frame(refusal) => words(&ConversationError::FrameRefused(refusal)),
         BundleRefusal::BadMembers(_) => BAD_MEMBERS,
         BundleRefusal::BadWelcome => BAD_WELCOME,
+        BundleRefusal::ContactRequired { .. } => {
+            (StatusCode::FORBIDDEN, "contact_required", "Not a contact of the newcomer")
+        }
+        BundleRefusal::RequestTooLarge => TOO_LARGE,
+        BundleRefusal::RequestsSent | BundleRefusal::RequestsReceived => REQUESTS_LIMITED,
     }
 }
 
@@ -139,6 +171,25 @@ impl From<BundleRefusal> for ApiError {
             BundleRefusal::NotAdmitted(refusal) => refusal.into(),
             BundleRefusal::Frame(refusal) => refusal.into(),
             other => ConversationError::BundleRefused(other).into(),
+        }
+    }
+}
+
+impl From<AcceptRefusal> for ApiError {
+    fn from(refusal: AcceptRefusal) -> Self {
+        match refusal {
+            AcceptRefusal::NotAdmitted(refusal) => refusal.into(),
+            AcceptRefusal::Pending => FrameRefusal::RequestPending.into(),
+            AcceptRefusal::Closed { replaced_by } => FrameRefusal::Closed { replaced_by }.into(),
+        }
+    }
+}
+
+impl From<RemoveRefusal> for ApiError {
+    fn from(refusal: RemoveRefusal) -> Self {
+        match refusal {
+            RemoveRefusal::NotAdmitted(refusal) => refusal.into(),
+            RemoveRefusal::Pending => FrameRefusal::RequestPending.into(),
         }
     }
 }

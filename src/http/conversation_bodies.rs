@@ -1,7 +1,8 @@
 //! Bodies of the calls about conversations.
 
 use kez_core::{
-    ConversationId, ConversationKind, DeviceId, FrameKind, Members, MessageId, PublicKey, Timestamp,
+    ConversationId, ConversationKind, ConversationState, DeviceId, FrameKind, Members, MessageId, PublicKey,
+    Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -84,6 +85,9 @@ pub(crate) struct CreatedBody {
     /// Its kind.
     #[schema(value_type = String, example = "direct")]
     pub kind: ConversationKind,
+    /// `open`, or `pending`: a request. As it is now.
+    #[schema(value_type = String, example = "open", pattern = "^(open|pending|closed)$")]
+    pub state: ConversationState,
     /// Who was in it at first.
     #[schema(value_type = Vec<String>)]
     pub members: Members,
@@ -121,6 +125,13 @@ pub(crate) struct ConversationBody {
     /// Its kind.
     #[schema(value_type = String, example = "direct")]
     kind: ConversationKind,
+    /// `open`; `pending`: a request; `closed`: nobody writes to it any more.
+    #[schema(value_type = String, example = "open", pattern = "^(open|pending|closed)$")]
+    state: ConversationState,
+    /// Of a closed one that goes on in another: that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
+    replaced_by: Option<ConversationId>,
     /// Who is in it.
     #[schema(value_type = Vec<String>)]
     members: Members,
@@ -159,6 +170,9 @@ struct SummaryBody {
     /// Its kind.
     #[schema(value_type = String, example = "direct")]
     kind: ConversationKind,
+    /// `open`, `pending` or `closed`.
+    #[schema(value_type = String, example = "open", pattern = "^(open|pending|closed)$")]
+    state: ConversationState,
     /// The head: frames are accepted in this epoch.
     epoch: u64,
     /// The head: the number of the last frame.
@@ -314,6 +328,8 @@ impl From<Conversation> for ConversationBody {
         Self {
             cid: found.cid,
             kind: found.kind,
+            state: found.state,
+            replaced_by: found.replaced_by,
             members: found.members,
             generation: found.generation,
             epoch: found.head.epoch,
@@ -334,6 +350,7 @@ impl ListBody {
         let line = |one: ConversationSummary| SummaryBody {
             cid: one.cid,
             kind: one.kind,
+            state: one.state,
             epoch: one.head.epoch,
             seq: one.head.seq,
         };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use kez_core::ConversationId;
+use kez_core::{ConversationId, ConversationKind};
+use kez_serve::client_addr::Client;
 use kez_serve::reply::{Json, Stored};
 
 use super::conversation_bodies::{
@@ -16,7 +17,7 @@ use crate::app::App;
 use crate::caller::{Caller, Signed, SignedJson};
 use crate::conversations::{BUNDLE_BYTES_MAX, RECIPIENTS_MAX, check_bundle, check_first_bundle};
 use crate::error::ApiError;
-use crate::store::{Author, Committed, NotAdmitted};
+use crate::store::{Author, BundleRefusal, Committed, Creation, NotAdmitted};
 
 /// The longest body, in bytes: the longest bundle in base64url, its recipients and members by name (136 and 77 bytes
 /// each), and what stands around them.
@@ -25,7 +26,8 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
 /// Creates a conversation by its first commit.
 ///
 /// The same request sent again is answered 200 with what was answered first. Two people have one direct conversation:
-/// whoever comes second gets `conversation_exists` with its id, and is in it by the Welcome of the first.
+/// whoever comes second gets `conversation_exists` with its id, and is in it by the Welcome of the first. With a stranger
+/// it is a request; where the other side has asked, that request is accepted, and the answer is `conversation_exists` too.
 #[utoipa::path(
     post, path = "/v1/conversations", tag = "conversations",
     request_body = CreateBody,
@@ -35,35 +37,45 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
         (status = 200, description = "The same request was accepted before", body = CreatedBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_frame`, `bad_members`, `bad_welcome`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`account_suspended`, `too_many_conversations`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `contact_required` with `primary`, `too_many_conversations`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_exists` with `cid`, `cid_taken`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`requests_limited`, `rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create_conversation(
     State(app): State<Arc<App>>,
+    client: Client,
     signed: SignedJson<BODY_BYTES_MAX>,
 ) -> Result<Stored<CreatedBody>, ApiError> {
     let CreateBody { cid, kind, bundle } = signed.parse()?;
+    if kind == ConversationKind::Direct {
+        app.admit_direct_conversation(client)?;
+    }
     let by = author(&signed.caller);
     let bundle = check_first_bundle(bundle.into(), cid, kind, &signed.caller.primary, app.clock.now())?;
     let members = bundle.members_after.clone();
-    let created = app.write(by.account, {
-        let app = Arc::clone(&app);
-        async move {
-            let created = app.store.create(by, cid, kind, bundle).await??;
-            app.wake(&created.woken);
-            Ok::<_, ApiError>(created)
-        }
-    });
-    let created = created.await?;
-    let Committed { placed, generation, .. } = created;
-    let body = CreatedBody { cid, kind, members, generation, epoch: 1, seq: placed.seq, at: placed.at };
+    let created =
+        app.write(by.account, {
+            let app = Arc::clone(&app);
+            async move {
+                let created = app.store.create(by, cid, kind, bundle).await??;
+                let (Creation::Made { committed: Committed { woken, .. }, .. }
+                | Creation::Accepts { woken, .. }) = &created;
+                app.wake(woken);
+                Ok::<_, ApiError>(created)
+            }
+        });
+    let (Committed { placed, generation, .. }, state) = match created.await? {
+        Creation::Made { committed, state } => (committed, state),
+        Creation::Accepts { cid, .. } => return Err(BundleRefusal::ConversationExists { cid }.into()),
+    };
+    let body =
+        CreatedBody { cid, kind, state, members, generation, epoch: 1, seq: placed.seq, at: placed.at };
     Ok(if placed.is_repeated { Stored::Before(body) } else { Stored::New(body) })
 }
 
@@ -81,9 +93,9 @@ pub(crate) async fn create_conversation(
         (status = 200, description = "The same request was accepted before", body = CommittedBody),
         (status = 400, description = "`malformed`, `digest_mismatch`, `bad_frame`, `bad_members`, `bad_welcome`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`signature_missing`, `signature_malformed`, `signature_expired`, `wrong_authority`, `unknown_device`, `bad_signature`, `session_ended`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`account_suspended`, `not_a_member`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`account_suspended`, `not_a_member`, `request_pending`, `contact_required` with `primary`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`conversation_closed`, `stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
@@ -136,7 +148,7 @@ pub(crate) async fn show_conversation(
     cid: Param,
     Signed(caller): Signed,
 ) -> Result<Json<ConversationBody>, ApiError> {
-    let found = app.store.conversation(caller.account, conversation(cid)?).await?;
+    let found = app.store.conversation(caller.account, conversation(cid)?, app.clock.now()).await?;
     found.map(|found| Json(found.into())).ok_or(NotAdmitted::NotAMember.into())
 }
 
@@ -163,7 +175,7 @@ pub(crate) async fn list_conversations(
     Signed(caller): Signed,
 ) -> Result<Json<ListBody>, ApiError> {
     let Cursor { after, limit } = Cursor::<ConversationId>::parse(query)?;
-    let page = app.store.conversations(caller.account, after, limit + 1).await?;
+    let page = app.store.conversations(caller.account, after, limit + 1, app.clock.now()).await?;
     Ok(Json(ListBody::new(page.map_err(|_| ApiError::BadCursor)?, limit)))
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use kez_core::{ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
+use kez_core::{ContactChange, ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
 use kez_serve::reply::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::contacts::PeerBody;
 use super::cursor::Cursor;
 use super::schema::ProblemBody;
 use crate::app::App;
@@ -95,6 +96,23 @@ pub(crate) enum EventBody {
         #[schema(value_type = String, format = DateTime)]
         at: Timestamp,
     },
+    /// Something happened between the account and somebody.
+    Contact {
+        /// The event's number in the inbox.
+        n: u64,
+        /// The conversation of the two.
+        #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
+        cid: ConversationId,
+        /// `outgoing`, `incoming`, `accepted`, `declined`, `closed` or `replaced`.
+        #[schema(value_type = String, pattern = "^(outgoing|incoming|accepted|declined|closed|replaced)$")]
+        change: ContactChange,
+        /// When.
+        #[schema(value_type = String, format = DateTime)]
+        at: Timestamp,
+        /// The other side; missing: it has left the server.
+        #[serde(flatten)]
+        peer: Option<PeerBody>,
+    },
 }
 
 impl From<Event> for EventBody {
@@ -107,6 +125,9 @@ impl From<Event> for EventBody {
                 Self::Welcome { n, cid, kind, seq, at, welcome: Base64Url(welcome), device_ids }
             }
             News::Device { device_id, change, at } => Self::Device { n, device_id, change, at },
+            News::Contact { cid, change, at, peer } => {
+                Self::Contact { n, cid, change, at, peer: peer.map(PeerBody::from) }
+            }
         }
     }
 }
@@ -118,6 +139,7 @@ impl EventBody {
             Self::Frame { .. } => "frame",
             Self::Welcome { .. } => "welcome",
             Self::Device { .. } => "device",
+            Self::Contact { .. } => "contact",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod blobs;
+pub(crate) mod contacts;
 mod conversation_bodies;
 pub(crate) mod conversations;
 mod cursor;

@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use kez_core::{
-    ConversationId, ConversationKind, DeviceId, FrameKind, Members, MessageId, PublicKey, Timestamp,
+    ConversationId, ConversationKind, ConversationState, DeviceId, FrameKind, Members, MessageId, PublicKey,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DeviceRow, StoreError, Woken};
+use crate::contacts::{REQUEST_BUNDLE_BYTES_MAX, REQUEST_FRAME_BYTES_MAX, REQUESTS_SENT_MAX};
 
 /// The most conversations that somebody may create, ever. Ours: a busy person has hundreds.
 pub const CONVERSATIONS_MAX: u32 = 10_000;
@@ -104,6 +106,25 @@ pub struct Committed {
     pub woken: Vec<Woken>,
 }
 
+/// What the creation of a conversation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// There is one.
+    Made {
+        /// Its first bundle.
+        committed: Committed,
+        /// Its state now.
+        state: ConversationState,
+    },
+    /// There is none, because the other side had asked, which is accepted by it.
+    Accepts {
+        /// The conversation by which it asked.
+        cid: ConversationId,
+        /// The inboxes that got something.
+        woken: Vec<Woken>,
+    },
+}
+
 /// What became of frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
@@ -139,6 +160,18 @@ pub enum FrameRefusal {
     /// The id belongs to another request.
     #[error("this id was used for another message of the conversation")]
     MidReused,
+    /// The conversation is a request that was not answered yet.
+    #[error("the request was not answered yet")]
+    RequestPending,
+    /// The frame of a request is longer than [`REQUEST_FRAME_BYTES_MAX`].
+    #[error("the frame of a request has at most {REQUEST_FRAME_BYTES_MAX} bytes")]
+    RequestFrameTooLarge,
+    /// Nobody may write here any more.
+    #[error("the conversation is closed")]
+    Closed {
+        /// Where it goes on.
+        replaced_by: Option<ConversationId>,
+    },
     /// The frame is of another epoch than the head.
     #[error("the conversation is in another epoch")]
     StaleEpoch(Head),
@@ -169,9 +202,32 @@ pub enum BundleRefusal {
     /// The members would be others than this conversation may have.
     #[error("{0}")]
     BadMembers(MembersFault),
+    /// A newcomer of a group has not accepted the author as a contact.
+    #[error("a newcomer has not accepted you as a contact")]
+    ContactRequired {
+        /// Who.
+        primary: PublicKey,
+    },
     /// A Welcome is for a device that is not enrolled, or was revoked, or has expired.
     #[error("a Welcome is for a device that is not active")]
     BadWelcome,
+    /// On creation of a request: it is longer than [`REQUEST_BUNDLE_BYTES_MAX`].
+    #[error("a request has at most {REQUEST_BUNDLE_BYTES_MAX} bytes of commit, Welcomes and group info")]
+    RequestTooLarge,
+    /// On creation of a request: as many of the author's wait as may.
+    #[error("{REQUESTS_SENT_MAX} of your requests wait for an answer")]
+    RequestsSent,
+    /// On creation of a request: as many wait for the other side as may.
+    #[error("too many requests wait for this person")]
+    RequestsReceived,
+}
+
+impl AcceptedBundle {
+    /// How many bytes its commit, Welcomes and group info have together.
+    pub(in crate::store) fn bytes(&self) -> usize {
+        let welcomes: usize = self.welcomes.iter().map(|welcome| welcome.bytes.len()).sum();
+        self.commit.len() + welcomes + self.group_info.len()
+    }
 }
 
 /// Why somebody may not become, or cease to be, a member.
@@ -196,6 +252,10 @@ pub struct Conversation {
     pub cid: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
+    /// Who may write to it.
+    pub state: ConversationState,
+    /// Where it goes on, if it does.
+    pub replaced_by: Option<ConversationId>,
     /// The generation: 1, and one more each time a pair moves to a new one.
     pub generation: u64,
     /// Where it stands.
@@ -215,6 +275,8 @@ pub struct ConversationSummary {
     pub cid: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
+    /// Who may write to it.
+    pub state: ConversationState,
     /// Where it stands.
     pub head: Head,
 }
@@ -280,14 +342,15 @@ pub enum PageRefusal {
 /// accounts in the order of their numbers, in every write: else two writes give one number twice, or wait for each other.
 #[async_trait]
 pub trait Conversations: std::fmt::Debug + Send + Sync + 'static {
-    /// Creates a conversation with its first bundle, in one step; says so when it was done before.
+    /// Creates a conversation with its first bundle, in one step; says so when it was done before. A `direct` one of
+    /// strangers is a request; where the other side has asked, that request is accepted instead.
     async fn create(
         &self,
         by: Author,
         cid: ConversationId,
         kind: ConversationKind,
         bundle: AcceptedBundle,
-    ) -> Result<Result<Committed, BundleRefusal>, StoreError>;
+    ) -> Result<Result<Creation, BundleRefusal>, StoreError>;
 
     /// Ends the epoch by a commit, with all that belongs to it, in one step; says so when it was done before.
     async fn commit(
@@ -311,19 +374,22 @@ pub trait Conversations: std::fmt::Debug + Send + Sync + 'static {
     /// Whether the account is in this conversation.
     async fn is_member(&self, account: AccountId, cid: ConversationId) -> Result<bool, StoreError>;
 
-    /// A conversation that the account is in.
+    /// A conversation that the account is in, as it is at `now`.
     async fn conversation(
         &self,
         account: AccountId,
         cid: ConversationId,
+        now: Timestamp,
     ) -> Result<Option<Conversation>, StoreError>;
 
-    /// The conversations that the account is in, oldest first: up to `limit` after one that it is or was in.
+    /// The conversations that the account is in, as they are at `now`, oldest first: up to `limit` after one that it is
+    /// or was in.
     async fn conversations(
         &self,
         account: AccountId,
         after: Option<ConversationId>,
         limit: u32,
+        now: Timestamp,
     ) -> Result<Result<Vec<ConversationSummary>, BadCursor>, StoreError>;
 
     /// The frames after the number `after` that the account may read: also of a conversation that it was in.

@@ -4,10 +4,10 @@
 //! the number up to which it acknowledged. Events go from the front only, so what is left of an inbox is always whole.
 
 use async_trait::async_trait;
-use kez_core::{ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
+use kez_core::{ContactChange, ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
 use serde::Serialize;
 
-use super::{AccountId, DeviceRow, StoreError};
+use super::{AccountId, DeviceRow, Peer, StoreError};
 
 /// What happened to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,6 +71,17 @@ pub enum News {
         change: DeviceChange,
         /// When, in whole milliseconds.
         at: Timestamp,
+    },
+    /// Something happened between the account and somebody.
+    Contact {
+        /// The conversation of the two.
+        cid: ConversationId,
+        /// What.
+        change: ContactChange,
+        /// When, in whole milliseconds.
+        at: Timestamp,
+        /// The other side; `None`: it has left the server.
+        peer: Option<Peer>,
     },
 }
 

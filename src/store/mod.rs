@@ -6,6 +6,7 @@
 mod blobs;
 #[cfg(test)]
 mod conformance;
+mod contacts;
 mod conversations;
 mod devices;
 mod inbox;
@@ -22,9 +23,10 @@ use kez_core::ServerName;
 pub use blobs::{
     BlobRefusal, BlobUsage, Blobs, ListedBlob, PartReceived, Reference, Upload, UploadOpened, UploadWanted,
 };
+pub use contacts::{AcceptRefusal, Answered, Contact, Contacts, Peer, RemoveRefusal, Removed};
 pub use conversations::{
     AcceptedBundle, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, CONVERSATIONS_MAX, Committed,
-    Conversation, ConversationSummary, Conversations, FramePage, FrameRefusal, Head, MembersFault,
+    Conversation, ConversationSummary, Conversations, Creation, FramePage, FrameRefusal, Head, MembersFault,
     NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame, Tell,
 };
 pub use devices::{
@@ -56,7 +58,16 @@ pub use sqlite::SqliteStore;
 /// The home server's state. Each write is durable when its future resolves, or has not happened.
 #[async_trait]
 pub trait Store:
-    Registry + Devices + Conversations + KeyPackages + Inboxes + SmallStore + Blobs + Operations + Leaving
+    Registry
+    + Devices
+    + Conversations
+    + Contacts
+    + KeyPackages
+    + Inboxes
+    + SmallStore
+    + Blobs
+    + Operations
+    + Leaving
 {
     /// The name of the server whose home this is: `server`, when the store is new.
     async fn claim(&self, server: &ServerName) -> Result<ServerName, StoreError>;

@@ -21,7 +21,7 @@ const IMAGE_MIB: u32 = 48;
 async fn what_is_said_outlives_kill_9() {
     let (dir, mut chance) = (tempfile::tempdir().unwrap(), Chance::new(0x7461_6c6b));
     let mut server = start(dir.path());
-    let town = Town::found(server.addr()).await;
+    let town = Town::found(server.addr(), &database(dir.path())).await;
     let mut log = Log::default();
     let kills = count(5, 200);
     for _ in 0..kills {
@@ -49,7 +49,7 @@ async fn what_is_said_outlives_a_power_cut() {
         let images = tempfile::tempdir().unwrap();
         let disk = Disk::ext4(&images.path().join("disk"), IMAGE_MIB);
         let server = start(&disk.path());
-        let town = Town::found(server.addr()).await;
+        let town = Town::found(server.addr(), &database(&disk.path())).await;
         let load = town.talk(server.addr(), chance.number()).await;
         load.acknowledged(1 + chance.below(3 * ACKNOWLEDGED_MAX)).await;
         server.sigstop();
@@ -77,7 +77,7 @@ async fn a_full_disk_is_told_at_once_and_reads_go_on() {
     let disk = Disk::tmpfs(DISK_MIB);
     let ballast = disk.path().join("ballast");
     let server = start(&disk.path());
-    let (town, mut log) = (Town::found(server.addr()).await, Log::default());
+    let (town, mut log) = (Town::found(server.addr(), &database(&disk.path())).await, Log::default());
     let mut chance = Chance::new(0x6675_6c6c);
     for _ in 0..count(2, 20) {
         let load = town.talk(server.addr(), chance.number()).await;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use kez_core::{ConversationId, Members, MessageId};
 use kez_serve::clock::{Clock as _, SystemClock};
 use kez_testkit::framing::{FrameDraft, welcome};
 use kez_testkit::mls::{Bundle, Leaf};
-use kez_testkit::{Answer, Call, Chance, one_time_packages, seed};
+use kez_testkit::{Answer, Call, Chance, befriend_everybody, one_time_packages, seed};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -87,7 +88,7 @@ pub(crate) struct Outcome {
 
 impl Town {
     /// Registers everybody and creates the conversations.
-    pub(crate) async fn found(addr: SocketAddr) -> Self {
+    pub(crate) async fn found(addr: SocketAddr, file: &Path) -> Self {
         let (mut people, now) = (Vec::new(), SystemClock::new().now());
         for n in 0..=STAYING {
             let device = settle(addr, &seed(&format!("town {n}")), &format!("town-{n}-")).await;
@@ -98,6 +99,7 @@ impl Town {
             uploaded.expect_status(200);
             people.push(Person { signer: device.signer(), leaf: device.leaf() });
         }
+        befriend_everybody(file);
         let mut town = Self { people: Arc::new(people), bundles: Arc::default() };
         let mut chance = Chance::new(1);
         let bundles: Vec<_> = (0..TALKS).map(|talk| town.bundle(talk, 0, chance.id())).collect();

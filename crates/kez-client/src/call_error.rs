@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use kez_core::{ConversationId, Timestamp};
+use kez_core::{ConversationId, PublicKey, Timestamp};
 use serde::Deserialize;
 
 use crate::error::{ClientError, Problem};
@@ -44,6 +44,27 @@ pub enum CallError {
     /// The number lies beyond the last one: the server lost something, or it is another server.
     #[error("there is nothing up to this number yet")]
     BadCursor,
+    /// The conversation is a request that the other side has not answered yet.
+    #[error("the request has not been answered yet")]
+    RequestPending,
+    /// Somebody who was to be added has not accepted this account as a contact.
+    #[error("somebody who was to be added has not accepted this account as a contact")]
+    ContactRequired {
+        /// Who.
+        primary: PublicKey,
+    },
+    /// Too many requests of this account, or for that person, wait for an answer.
+    #[error("too many requests wait for an answer")]
+    RequestsLimited {
+        /// Seconds to wait.
+        retry_after_s: Option<u64>,
+    },
+    /// Nobody writes to the conversation any more.
+    #[error("the conversation is closed")]
+    ConversationClosed {
+        /// Where it goes on, if it does.
+        replaced_by: Option<ConversationId>,
+    },
     /// The account is not in the conversation, if there is one by that id.
     #[error("this account is not in the conversation")]
     NotAMember,
@@ -126,6 +147,8 @@ struct Members {
     oldest: Option<u64>,
     offset: Option<u64>,
     version: Option<u64>,
+    primary: Option<PublicKey>,
+    replaced_by: Option<ConversationId>,
 }
 
 impl CallError {
@@ -149,6 +172,10 @@ impl CallError {
             "mid_reused" => Self::MessageIdReused,
             "gone" => Self::Gone { oldest: members.oldest? },
             "bad_cursor" => Self::BadCursor,
+            "request_pending" => Self::RequestPending,
+            "contact_required" => Self::ContactRequired { primary: members.primary? },
+            "requests_limited" => Self::RequestsLimited { retry_after_s: problem.retry_after_s },
+            "conversation_closed" => Self::ConversationClosed { replaced_by: members.replaced_by },
             "not_a_member" => Self::NotAMember,
             "unknown_device" => Self::UnknownDevice,
             "session_ended" => Self::SessionEnded,

@@ -1,8 +1,9 @@
-//! The calls of a device. SPEC "Device calls", "Key package calls", "Conversations", "Inbox and events",
+//! The calls of a device. SPEC "Device calls", "Key package calls", "Conversations", "Contacts", "Inbox and events",
 //! "Blobs", "Small store".
 
 mod account;
 mod blobs;
+mod contacts;
 mod conversations;
 mod devices;
 mod frames;
@@ -15,6 +16,7 @@ use crate::error::Contradiction;
 
 pub use account::Export;
 pub use blobs::{BlobReader, BlobSource, BlobUpload, StoredBlob, UploadStep};
+pub use contacts::{Contact, ContactPages, Peer};
 pub use conversations::{
     Bundle, Committed, Conversation, ConversationPages, ConversationSummary, Created, Welcome, WelcomeTo,
 };

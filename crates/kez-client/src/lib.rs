@@ -60,11 +60,11 @@ mod webfinger;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use call_error::CallError;
 pub use device_calls::{
-    BlobReader, BlobSource, BlobUpload, Bundle, Claimed, ClaimedKeyPackage, Committed, Conversation,
-    ConversationPages, ConversationSummary, Created, DeviceChange, DeviceList, EnrolledDevice, Entry,
-    EntryHead, Export, Frame, FramePage, FramePages, Happening, InboxEvent, InboxPage, InboxPages,
-    InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame, PAGE_ITEMS_MAX, Replaces, RevokedDevice,
-    Sent, SentFrames, StoredBlob, StreamItem, UploadStep, Welcome, WelcomeTo,
+    BlobReader, BlobSource, BlobUpload, Bundle, Claimed, ClaimedKeyPackage, Committed, Contact, ContactPages,
+    Conversation, ConversationPages, ConversationSummary, Created, DeviceChange, DeviceList, EnrolledDevice,
+    Entry, EntryHead, Export, Frame, FramePage, FramePages, Happening, InboxEvent, InboxPage, InboxPages,
+    InboxStream, KeyPackageCounts, ListedDevice, OutgoingFrame, PAGE_ITEMS_MAX, Peer, Replaces,
+    RevokedDevice, Sent, SentFrames, StoredBlob, StreamItem, UploadStep, Welcome, WelcomeTo,
 };
 pub use device_client::{DeviceClient, DeviceKeys};
 pub use domain::points_to;

@@ -17,6 +17,7 @@
 
 mod blob;
 mod claim;
+mod contact;
 mod conversation;
 mod device;
 pub mod encoding;
@@ -45,6 +46,7 @@ pub mod webfinger;
 
 pub use blob::{BLOB_BYTES_MAX, BadBlobHash, BlobHash, PART_BYTES_MAX, PART_BYTES_MIN};
 pub use claim::Claim;
+pub use contact::{ContactChange, ContactState, ConversationState};
 pub use conversation::ConversationKind;
 pub use device::{
     BadCertificate, BadEnrolment, CERTIFICATE_BYTES, DEVICE_SECONDS_MAX, Device, DeviceCertificate,

@@ -63,8 +63,15 @@ impl DeviceActor {
         self.owner.net().post("/v1/devices").json(self.enrolment()).send().await
     }
 
-    /// Registers its owner under the owner's name, unless that was done before, and takes the device in.
+    /// Registers its owner under the owner's name, unless that was done before, takes the device in, and makes contacts of
+    /// everybody who is there: see [`befriend_everybody`](crate::befriend_everybody).
     pub async fn set_up(&self) {
+        self.set_up_as_stranger().await;
+        self.owner.net().befriend_everybody();
+    }
+
+    /// The same without making contacts.
+    pub async fn set_up_as_stranger(&self) {
         let registered = self.owner.register(self.owner.name()).await;
         assert!(registered.status() < 300 || registered.code() == "key_taken", "{registered}");
         self.enrol().await.expect_status(201);

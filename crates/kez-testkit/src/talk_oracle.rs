@@ -25,6 +25,7 @@ struct Stored {
     id: i64,
     cid: ConversationId,
     kind: i64,
+    state: i64,
     epoch: i64,
     seq: i64,
     oldest: i64,
@@ -46,17 +47,20 @@ pub fn check_conversations(file: &Path) -> BTreeMap<ConversationId, Talk> {
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
     let db = db.unchecked_transaction().expect("a snapshot"); // the server may drop old frames beside us
     assert_eq!(count(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0, "dangling rows");
-    let conversations = all(&db, "SELECT id, cid, kind, epoch, seq, oldest FROM conversations", |row| {
-        Ok(Stored {
-            id: row.get(0)?,
-            cid: ConversationId::from_bytes(row.get(1)?),
-            kind: row.get(2)?,
-            epoch: row.get(3)?,
-            seq: row.get(4)?,
-            oldest: row.get(5)?,
-        })
-    });
+    let conversations =
+        all(&db, "SELECT id, cid, kind, epoch, seq, oldest, state FROM conversations", |row| {
+            Ok(Stored {
+                id: row.get(0)?,
+                cid: ConversationId::from_bytes(row.get(1)?),
+                kind: row.get(2)?,
+                state: row.get(6)?,
+                epoch: row.get(3)?,
+                seq: row.get(4)?,
+                oldest: row.get(5)?,
+            })
+        });
     check_pairs(&db);
+    check_contacts(&db);
     check_inboxes(&db);
     conversations.iter().map(|one| (one.cid, check(&db, one))).collect()
 }
@@ -67,7 +71,7 @@ fn check(db: &Connection, stored: &Stored) -> Talk {
     let members =
         count(db, &format!("SELECT count(*) FROM members WHERE conversation = {id} AND until IS NULL"));
     let fits = match stored.kind {
-        0 => members == 2 || members == 0, // 0: one of the two has left the server
+        0 => members == 2 || (members == 1 && stored.state == 2), // one of the two has left the server
         2 => members == 1,
         _ => (1..=64).contains(&members),
     };
@@ -133,14 +137,35 @@ fn commit_epoch(cid: ConversationId, mid: MessageId, bytes: &[u8]) -> u64 {
 /// Each direct conversation and each of own devices is that of its members, and no pair has another.
 fn check_pairs(db: &Connection) {
     let wrong = "SELECT count(*) FROM pairs p JOIN conversations c ON c.id = p.conversation
-        WHERE c.kind = 1 OR (c.kind = 2) <> (p.low = p.high)
+        WHERE c.kind = 1 OR c.state = 2 OR (c.kind = 2) <> (p.low = p.high)
            OR NOT EXISTS (SELECT 1 FROM members WHERE conversation = c.id AND account = p.low AND until IS NULL)
            OR NOT EXISTS (SELECT 1 FROM members WHERE conversation = c.id AND account = p.high AND until IS NULL)";
     assert_eq!(count(db, wrong), 0, "a pair is not that of its conversation");
-    let alone = "SELECT count(*) FROM conversations c WHERE kind <> 1
+    let alone = "SELECT count(*) FROM conversations c WHERE kind <> 1 AND state <> 2
         AND EXISTS (SELECT 1 FROM members WHERE conversation = c.id AND until IS NULL)
         AND NOT EXISTS (SELECT 1 FROM pairs WHERE conversation = c.id)";
     assert_eq!(count(db, alone), 0, "a conversation without its pair");
+}
+
+/// Both sides of two people say the same of them; who waits has asked by a conversation that waits.
+fn check_contacts(db: &Connection) {
+    let one_sided = "SELECT count(*) FROM contacts mine LEFT JOIN contacts theirs
+            ON theirs.account = mine.peer AND theirs.peer = mine.account
+        WHERE theirs.account IS NULL OR theirs.asked_at <> mine.asked_at
+           OR (mine.state = 0) <> (theirs.state IN (1, 3)) OR (mine.state = 2) <> (theirs.state = 2)";
+    assert_eq!(count(db, one_sided), 0, "two people are not the same to each other");
+    let waiting = "SELECT count(*) FROM conversations c LEFT JOIN pairs p ON p.conversation = c.id
+            LEFT JOIN contacts k ON k.account = c.creator AND k.peer = p.low + p.high - c.creator
+        WHERE c.state = 1 AND (c.kind <> 0 OR c.epoch <> 1 OR c.seq > 2 OR k.state IS NOT 0)";
+    assert_eq!(count(db, waiting), 0, "a request is none");
+    let asking = "SELECT count(*) FROM contacts k WHERE k.state = 0 AND NOT EXISTS (
+        SELECT 1 FROM pairs p JOIN conversations c ON c.id = p.conversation
+        WHERE p.low = min(k.account, k.peer) AND p.high = max(k.account, k.peer) AND c.state = 1)";
+    assert_eq!(count(db, asking), 0, "who asked has no conversation that waits");
+    let open = "SELECT count(*) FROM conversations c JOIN pairs p ON p.conversation = c.id
+        WHERE c.kind = 0 AND c.state = 0
+          AND NOT EXISTS (SELECT 1 FROM contacts WHERE account = p.low AND peer = p.high AND state = 2)";
+    assert_eq!(count(db, open), 0, "two talk who are no contacts");
 }
 
 fn check_inboxes(db: &Connection) {
@@ -163,6 +188,7 @@ fn check_inbox(db: &Connection, account: i64, head: i64, dropped: i64) {
         "SELECT count(*) FROM inbox i WHERE i.account = {account} AND NOT CASE i.kind
            WHEN 0 THEN EXISTS (SELECT 1 FROM frames WHERE id = i.subject)
            WHEN 1 THEN EXISTS (SELECT 1 FROM welcome_recipients WHERE welcome = i.subject AND account = i.account)
+           WHEN 3 THEN EXISTS (SELECT 1 FROM members WHERE conversation = i.subject AND account = i.account)
            ELSE EXISTS (SELECT 1 FROM devices WHERE id = i.subject AND account = i.account) END"
     );
     assert_eq!(count(db, &dangling), 0, "a pointer of account {account} dangles");

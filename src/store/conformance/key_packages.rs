@@ -23,6 +23,7 @@ pub(in crate::store) async fn settle(store: &impl Store, owner: &str, devices: u
     for n in 1..=devices {
         all.push(store.enrol(device(owner, n)).await.unwrap().unwrap().device);
     }
+    store.befriend_everybody().await;
     all
 }
 

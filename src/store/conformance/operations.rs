@@ -195,7 +195,7 @@ pub(in crate::store) async fn a_suspended_account_loses_nothing(store: Shared<im
         (
             store.by_handle(&handle("alice")).await.unwrap(),
             store.devices(&key("alice")).await.unwrap(),
-            store.conversation(bob.account, cid(1)).await.unwrap(),
+            store.conversation(bob.account, cid(1), now()).await.unwrap(),
             store.key_package_counts(alice.device, now()).await.unwrap(),
             store.events(alice.account, 0, limits).await.unwrap(),
         )

@@ -6,14 +6,14 @@ mod read;
 pub(super) mod spent;
 
 use async_trait::async_trait;
-use kez_core::{ConversationId, ConversationKind, FrameKind, MessageId, Timestamp};
+use kez_core::{ConversationId, ConversationKind, ConversationState, FrameKind, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{SqliteStore, damaged};
+use super::{SqliteStore, damaged, operations};
 use crate::store::{
     AcceptedBundle, AcceptedFrame, AccountId, Appended, Author, BadCursor, BundleRefusal, Committed,
-    Conversation, ConversationSummary, Conversations, FramePage, Head, NotAdmitted, PageLimits, PageRefusal,
-    StoreError, Tell,
+    Conversation, ConversationSummary, Conversations, Creation, FramePage, Head, NotAdmitted, PageLimits,
+    PageRefusal, StoreError, Tell,
 };
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl Conversations for SqliteStore {
         cid: ConversationId,
         kind: ConversationKind,
         bundle: AcceptedBundle,
-    ) -> Result<Result<Committed, BundleRefusal>, StoreError> {
+    ) -> Result<Result<Creation, BundleRefusal>, StoreError> {
         Ok(self.database.write(move |db| bundle::create(db, by, cid, kind, &bundle)).await?)
     }
 
@@ -57,8 +57,9 @@ impl Conversations for SqliteStore {
         &self,
         account: AccountId,
         cid: ConversationId,
+        now: Timestamp,
     ) -> Result<Option<Conversation>, StoreError> {
-        Ok(self.database.read(|db| read::conversation(db, account, cid))?)
+        Ok(self.database.read(|db| read::conversation(db, account, cid, now))?)
     }
 
     async fn conversations(
@@ -66,8 +67,9 @@ impl Conversations for SqliteStore {
         account: AccountId,
         after: Option<ConversationId>,
         limit: u32,
+        now: Timestamp,
     ) -> Result<Result<Vec<ConversationSummary>, BadCursor>, StoreError> {
-        Ok(self.database.read(|db| read::conversations(db, account, after, limit))?)
+        Ok(self.database.read(|db| read::conversations(db, account, after, limit, now))?)
     }
 
     async fn frames(
@@ -81,25 +83,39 @@ impl Conversations for SqliteStore {
     }
 }
 
+/// Whether this device may write anything: it was not revoked, and its account is not suspended.
+pub(super) fn check_author(db: &Connection, by: Author) -> rusqlite::Result<Result<(), NotAdmitted>> {
+    let is_there = db
+        .prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND account = ?2 AND revoked_at IS NULL")?
+        .exists(params![by.device.0, by.account.0])?;
+    if !is_there {
+        return Ok(Err(NotAdmitted::DeviceRevoked));
+    }
+    let is_suspended = operations::is_suspended(db, by.account)?;
+    Ok(if is_suspended { Err(NotAdmitted::AccountSuspended) } else { Ok(()) })
+}
+
 /// A conversation as a member's write finds it.
-struct Admitted {
+pub(super) struct Admitted {
     /// `conversations.id`.
-    conversation: i64,
+    pub(super) conversation: i64,
     kind: ConversationKind,
+    /// As it is stored: a request may have expired.
+    pub(super) state: ConversationState,
     generation: u64,
     head: Head,
 }
 
 /// The conversation, if the device was not revoked and its account is a member and not suspended; in one statement, because every frame
 /// asks it.
-fn admit(
+pub(super) fn admit(
     db: &Connection,
     by: Author,
     cid: ConversationId,
 ) -> rusqlite::Result<Result<Admitted, NotAdmitted>> {
     let mut find = db.prepare_cached(
         "SELECT d.revoked_at IS NULL, m.account IS NOT NULL AND m.until IS NULL,
-                c.id, c.kind, c.generation, c.epoch, c.seq,
+                c.id, c.kind, c.generation, c.epoch, c.seq, c.state,
                 EXISTS (SELECT 1 FROM suspensions WHERE account = d.account)
          FROM devices d
          LEFT JOIN conversations c ON c.cid = ?2
@@ -111,7 +127,7 @@ fn admit(
     if !row.get(0)? {
         return Ok(Err(NotAdmitted::DeviceRevoked));
     }
-    if row.get(7)? {
+    if row.get(8)? {
         return Ok(Err(NotAdmitted::AccountSuspended));
     }
     if !row.get(1)? {
@@ -120,6 +136,7 @@ fn admit(
     Ok(Ok(Admitted {
         conversation: row.get(2)?,
         kind: kind(row.get(3)?)?,
+        state: state(row.get(7)?)?,
         generation: row.get::<_, i64>(4)?.cast_unsigned(),
         head: Head {
             epoch: row.get::<_, i64>(5)?.cast_unsigned(),
@@ -206,6 +223,25 @@ pub(super) fn kind(number: i64) -> rusqlite::Result<ConversationKind> {
         0 => Ok(ConversationKind::Direct),
         1 => Ok(ConversationKind::Group),
         2 => Ok(ConversationKind::OwnDevices),
+        _ => Err(damaged(0, UnknownNumber)),
+    }
+}
+
+/// The column `state` of conversations.
+fn state_number(state: ConversationState) -> i64 {
+    match state {
+        ConversationState::Open => 0,
+        ConversationState::Pending => 1,
+        ConversationState::Closed => 2,
+    }
+}
+
+/// What the column `state` of conversations says.
+pub(super) fn state(number: i64) -> rusqlite::Result<ConversationState> {
+    match number {
+        0 => Ok(ConversationState::Open),
+        1 => Ok(ConversationState::Pending),
+        2 => Ok(ConversationState::Closed),
         _ => Err(damaged(0, UnknownNumber)),
     }
 }

@@ -1,13 +1,13 @@
 //! Inboxes: each an ordered list of pointers to what its account has to read.
 
 use async_trait::async_trait;
-use kez_core::{ConversationId, DeviceId, MessageId, PublicKey, Timestamp};
+use kez_core::{ContactChange, ConversationId, DeviceId, MessageId, PublicKey, Timestamp};
 use kez_serve::sqlite::JobError;
 use kez_serve::storage::unrefused;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, conversations, damaged, read_time, read_u64, retention};
+use super::{SqliteStore, contacts, conversations, damaged, read_time, read_u64, retention};
 use crate::store::{
     AccountId, AckRefusal, ConversationRow, CursorRefusal, DeviceChange, DeviceRow, EVENT_BYTES, Event,
     InboxLimits, InboxPage, Inboxes, Mailbox, News, NoMailbox, Retention, StoreError, Swept, Woken,
@@ -66,6 +66,8 @@ pub(super) enum Subject {
     Welcome(i64),
     /// What happened to a device of the account, and when.
     Device { device: DeviceRow, change: DeviceChange, at: Timestamp },
+    /// What happened between the two of a conversation (`conversations.id`), and when.
+    Contact { conversation: i64, change: ContactChange, at: Timestamp },
 }
 
 /// Adds one event to an inbox, in the transaction of what it tells about; nothing, where the account has left.
@@ -130,6 +132,9 @@ fn insert(db: &Connection, account: AccountId, before: i64, subjects: &[Subject]
             Subject::Welcome(welcome) => (1, welcome, None, None),
             Subject::Device { device, change, at } => {
                 (2, device.0, Some(number(change)), Some(at.unix_millis()))
+            }
+            Subject::Contact { conversation, change, at } => {
+                (3, conversation, Some(contacts::change_number(change)), Some(at.unix_millis()))
             }
         };
         insert.execute(params![account.0, n, kind, row, change, at])?;
@@ -205,7 +210,7 @@ pub(super) fn page(
 ) -> rusqlite::Result<Page> {
     let mut select = db.prepare_cached(
         "SELECT i.n, i.kind, i.subject,
-             coalesce(fc.cid, wc.cid), coalesce(f.seq, w.seq), coalesce(f.at, w.at, i.at),
+             coalesce(fc.cid, wc.cid, kc.cid), coalesce(f.seq, w.seq), coalesce(f.at, w.at, i.at),
              f.mid, f.kind, wc.kind, d.device_id, i.change, coalesce(f.bytes, w.bytes)
          FROM inbox i
              LEFT JOIN frames f ON i.kind = 0 AND f.id = i.subject
@@ -213,6 +218,7 @@ pub(super) fn page(
              LEFT JOIN welcomes w ON i.kind = 1 AND w.id = i.subject
              LEFT JOIN conversations wc ON wc.id = w.conversation
              LEFT JOIN devices d ON i.kind = 2 AND d.id = i.subject
+             LEFT JOIN conversations kc ON i.kind = 3 AND kc.id = i.subject
          WHERE i.account = ?1 AND i.n > ?2 ORDER BY i.n LIMIT ?3",
     )?;
     let mut rows = select.query(params![account.0, after.cast_signed(), limits.events])?;
@@ -253,11 +259,18 @@ fn news(db: &Connection, account: AccountId, row: &Row<'_>) -> rusqlite::Result<
             welcome: row.get(11)?,
             device_ids: recipients(db, row.get(2)?, account)?,
         }),
-        _ => Ok(News::Device {
+        2 => Ok(News::Device {
             device_id: DeviceId::from_bytes(row.get(9)?),
             change: change(row.get(10)?)?,
             at,
         }),
+        3 => Ok(News::Contact {
+            cid: ConversationId::from_bytes(row.get(3)?),
+            change: contacts::change(row.get(10)?)?,
+            at,
+            peer: contacts::peer_in(db, account, row.get(2)?)?,
+        }),
+        _ => Err(damaged(1, conversations::UnknownNumber)),
     }
 }
 

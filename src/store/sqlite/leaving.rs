@@ -9,6 +9,7 @@
 
 mod account;
 mod blobs;
+mod contacts;
 mod conversations;
 mod devices;
 mod inbox;
@@ -61,6 +62,7 @@ const AREAS: &[Area] = &[
     devices::AREA,
     key_packages::AREA,
     small_store::AREA,
+    contacts::AREA,
     conversations::AREA,
     inbox::AREA,
 ];

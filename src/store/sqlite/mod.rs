@@ -2,6 +2,7 @@
 
 mod blob_sweep;
 mod blobs;
+mod contacts;
 mod conversations;
 mod devices;
 mod inbox;
@@ -38,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "blobs", sql: include_str!("../migrations/0006_blobs.sql") },
     Migration { version: 7, name: "operations", sql: include_str!("../migrations/0007_operations.sql") },
     Migration { version: 8, name: "leaving", sql: include_str!("../migrations/0008_leaving.sql") },
+    Migration { version: 9, name: "contacts", sql: include_str!("../migrations/0009_contacts.sql") },
 ];
 
 /// A [`Store`] in one SQLite file.

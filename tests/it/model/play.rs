@@ -139,6 +139,7 @@ impl Play {
                 play.take_in(account).await;
             }
         }
+        play.net.befriend_everybody();
         play
     }
 

@@ -89,7 +89,7 @@ impl Play {
     async fn list(&mut self, by: By) {
         let own = self.model.talks.iter().filter(|talk| talk.has(by.account));
         let own: Vec<Value> = own
-            .map(|talk| json!({"cid": talk.cid, "kind": talk.kind, "epoch": talk.epoch, "seq": talk.head()}))
+            .map(|talk| json!({"cid": talk.cid, "kind": talk.kind, "state": "open", "epoch": talk.epoch, "seq": talk.head()}))
             .collect();
         let limit = 1 + self.chance.below(9);
         let mut after = String::new();
@@ -216,7 +216,7 @@ impl Model {
         let oldest = oldest.and_then(|oldest| oldest.as_u64()).expect("a number");
         talk.dropped.saw_in(oldest - 1, talk.windows[&account].since, talk.log.len() as u64);
         let group_info = data_encoding::BASE64URL_NOPAD.encode(&talk.group_info);
-        let wanted = json!({"cid": talk.cid, "kind": talk.kind, "members": members, "generation": 1,
+        let wanted = json!({"cid": talk.cid, "kind": talk.kind, "state": "open", "members": members, "generation": 1,
             "epoch": talk.epoch, "seq": talk.head(), "group_info": group_info});
         assert_eq!(shown, wanted);
         let commits = talk.log.iter().filter(|logged| matches!(logged.said, Said::Bundle(_))).count();

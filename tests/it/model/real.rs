@@ -68,6 +68,7 @@ impl Group {
                 group.refill(group.members.len() - 1).await;
             }
         }
+        group.net.befriend_everybody();
         group.create().await;
         group
     }

@@ -113,7 +113,7 @@ impl Model {
         }
         if matches!(expected, Expected::New | Expected::Before(_)) {
             let talk = &self.talks[self.find(cid).expect("created")];
-            let wanted = json!({"cid": cid, "kind": kind, "members": bundle.members_after, "generation": 1,
+            let wanted = json!({"cid": cid, "kind": kind, "state": "open", "members": bundle.members_after, "generation": 1,
                 "epoch": 1, "seq": 1, "at": talk.log[0].at});
             assert_eq!(verdict.body, wanted);
         }

@@ -202,7 +202,7 @@ async fn nothing_is_left_but_what_the_receipt_names() {
     assert_eq!(talks.keys().copied().collect::<Vec<_>>(), [cid(2), cid(3), cid(5)]);
     // Bob reads what was said.
     assert_eq!(log(&bob, cid(2)).await.len(), 41, "from what comes after the creation on");
-    say(&bob, cid(2), "anybody?", 1).await.expect_problem(403, "not_a_member");
+    say(&bob, cid(2), "anybody?", 1).await.expect_problem(409, "conversation_closed");
 
     let without = bundle(cid(3), "without alice", 1, &[&bob, &carol], &[]);
     commit(&bob, cid(3), &without).await.expect_status(201);

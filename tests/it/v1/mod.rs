@@ -3,6 +3,7 @@
 mod account;
 mod blobs;
 mod by_primary;
+mod contacts;
 mod conversations;
 mod devices;
 mod events;

@@ -33,6 +33,7 @@ pub(super) fn set_up(server: &Server, pairs: u32) -> Result<Side, Error> {
         let signers = [sender.open_session(&ask, session_key)?, listener.open_session(&ask, session_key)?];
         let conversation = ConversationId::from_bytes(derived(2 * number, "conversation"));
         let epoch = begin(&ask, &signers[0], conversation, sender, listener)?;
+        ask.accept(&signers[1], conversation)?;
         Ok(Pair { conversation, epoch, signers })
     };
     people::on_all_cores(0..pairs, pair).map(Side::Product)
@@ -151,6 +152,12 @@ impl Asked {
         let mut request = Vec::new();
         signed(&mut request, signer, "POST", path, &self.host, Some(body.to_string().as_bytes()));
         self.send(path, &request)
+    }
+
+    fn accept(&self, signer: &Signer, conversation: ConversationId) -> Result<Value, Error> {
+        let (path, mut request) = (format!("/v1/conversations/{conversation}/accept"), Vec::new());
+        signed(&mut request, signer, "POST", &path, &self.host, None);
+        self.send(&path, &request)
     }
 
     fn send(&self, path: &str, request: &[u8]) -> Result<Value, Error> {

@@ -1,6 +1,8 @@
 //! Conversations: their creation, their commits, their state.
 
-use kez_core::{ConversationId, ConversationKind, DeviceId, Members, MessageId, PublicKey, Timestamp};
+use kez_core::{
+    ConversationId, ConversationKind, ConversationState, DeviceId, Members, MessageId, PublicKey, Timestamp,
+};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,8 @@ pub struct Created {
     pub cid: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
+    /// Who may write to it now: of a request nobody, but for its one frame.
+    pub state: ConversationState,
     /// Its people.
     pub members: Members,
     /// Of a direct conversation: how often the two began anew.
@@ -78,6 +82,10 @@ pub struct Conversation {
     pub cid: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
+    /// Who may write to it.
+    pub state: ConversationState,
+    /// Of a closed one: where it goes on, if it does.
+    pub replaced_by: Option<ConversationId>,
     /// Its people.
     pub members: Members,
     /// Of a direct conversation: how often the two began anew.
@@ -101,6 +109,8 @@ pub struct ConversationSummary {
     pub cid: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
+    /// Who may write to it.
+    pub state: ConversationState,
     /// Its epoch.
     pub epoch: u64,
     /// The number of its last frame.
@@ -145,7 +155,8 @@ struct Page {
 }
 
 impl DeviceClient {
-    /// Begins a conversation with its first bundle.
+    /// Begins a conversation with its first bundle. With a stranger it is a request; where the other side has asked, its
+    /// request is accepted, and the answer is [`ConversationExists`](CallError::ConversationExists).
     pub async fn create_conversation(
         &self,
         cid: ConversationId,

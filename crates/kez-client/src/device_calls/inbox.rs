@@ -1,9 +1,10 @@
 //! The inbox: what happened to an account, in order.
 
-use kez_core::{ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
+use kez_core::{ContactChange, ConversationId, ConversationKind, DeviceId, FrameKind, MessageId, Timestamp};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
+use super::contacts::Peer;
 use super::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use crate::call_error::CallError;
 use crate::device_client::DeviceClient;
@@ -64,6 +65,18 @@ pub enum Happening {
         change: DeviceChange,
         /// When.
         at: Timestamp,
+    },
+    /// Something happened between this account and somebody.
+    Contact {
+        /// The conversation of the two.
+        cid: ConversationId,
+        /// What.
+        change: ContactChange,
+        /// When.
+        at: Timestamp,
+        /// The other side; `None`: it has left the server.
+        #[serde(flatten)]
+        peer: Option<Peer>,
     },
     /// Something that is newer than this client.
     #[serde(other)]

@@ -2,6 +2,7 @@
 
 mod account;
 mod blobs;
+mod contacts;
 mod conversations;
 mod devices;
 mod key_packages;

@@ -69,6 +69,13 @@ impl Town {
 
     /// An enrolled device with a few key packages, of a registered person.
     pub(crate) async fn phone(&self, owner: &str, name: &str) -> Phone {
+        let phone = self.strange_phone(owner, name).await;
+        self.net.befriend_everybody();
+        phone
+    }
+
+    /// The same of somebody who is no contact of those who were there before.
+    pub(crate) async fn strange_phone(&self, owner: &str, name: &str) -> Phone {
         let phone = self.box_phone(owner, name, 0);
         phone.client.enrol(&self.document(&phone)).await.expect("a device that fits");
         let packages = phone.mls.key_packages(3, self.net.now());

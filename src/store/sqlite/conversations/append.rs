@@ -5,7 +5,8 @@ use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, params};
 
 use super::{Admitted, Row, admit, earlier, insert, spent};
-use crate::store::sqlite::inbox;
+use crate::contacts::{REQUEST_FRAME_BYTES_MAX, Writable};
+use crate::store::sqlite::{contacts, inbox};
 use crate::store::{AcceptedFrame, Appended, Author, FrameRefusal, NotAdmitted, Placed};
 
 /// What a frame came to.
@@ -19,9 +20,14 @@ pub(super) fn append(
     at: Timestamp,
 ) -> Result<Appended, JobError<NotAdmitted>> {
     let mut admitted = admit(db, by, cid)?.map_err(JobError::Refused)?;
+    let writable = contacts::writable(db, by.account, admitted.conversation, admitted.state, at)?;
     let (mut verdicts, mut placed) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
     for frame in frames {
-        verdicts.push(place(db, &mut admitted, by, frame, at, &mut placed)?);
+        let refusal = refusal(db, &admitted, writable, frame)?;
+        verdicts.push(match refusal {
+            None => place(db, &mut admitted, by, frame, at, &mut placed)?,
+            Some(refusal) => repeated(db, admitted.conversation, by, frame)?.unwrap_or(Err(refusal)),
+        });
     }
     if placed.is_empty() {
         return Ok(Appended { verdicts, woken: Vec::new() });
@@ -30,6 +36,32 @@ pub(super) fn append(
         .execute(params![admitted.conversation, admitted.head.seq.cast_signed()])?;
     let woken = inbox::put_frames(db, admitted.conversation, &placed)?;
     Ok(Appended { verdicts, woken })
+}
+
+/// Why a frame is refused unless it was accepted before.
+fn refusal(
+    db: &Connection,
+    admitted: &Admitted,
+    writable: Writable,
+    frame: &AcceptedFrame,
+) -> rusqlite::Result<Option<FrameRefusal>> {
+    let is_stale = frame.epoch != admitted.head.epoch;
+    Ok(match writable {
+        Writable::Freely if is_stale => Some(FrameRefusal::StaleEpoch(admitted.head)),
+        Writable::Freely => None,
+        // The creating commit is number 1.
+        Writable::OneFrame if admitted.head.seq > 1 => Some(FrameRefusal::RequestPending),
+        Writable::OneFrame if is_stale => Some(FrameRefusal::StaleEpoch(admitted.head)),
+        Writable::OneFrame if frame.bytes.len() > REQUEST_FRAME_BYTES_MAX => {
+            Some(FrameRefusal::RequestFrameTooLarge)
+        }
+        Writable::OneFrame => None,
+        Writable::Pending => Some(FrameRefusal::RequestPending),
+        Writable::Closed => {
+            let replaced_by = contacts::replaced_by(db, admitted.conversation)?;
+            Some(FrameRefusal::Closed { replaced_by })
+        }
+    })
 }
 
 /// Stores one frame behind the head; adds its row to `placed`.
@@ -41,10 +73,6 @@ fn place(
     at: Timestamp,
     placed: &mut Vec<i64>,
 ) -> rusqlite::Result<Verdict> {
-    if frame.epoch != admitted.head.epoch {
-        let repeated = repeated(db, admitted.conversation, by, frame)?;
-        return Ok(repeated.unwrap_or(Err(FrameRefusal::StaleEpoch(admitted.head))));
-    }
     let seq = admitted.head.seq + 1;
     let row = Row {
         conversation: admitted.conversation,

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kez_core::{ConversationId, ConversationKind, FrameKind, PublicKey};
+use kez_core::{
+    ContactChange, ContactState, ConversationId, ConversationKind, ConversationState, FrameKind, PublicKey,
+};
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Admitted, Row, admit, earlier, insert, kind_number, millis};
+use super::{Admitted, Row, admit, check_author, earlier, insert, kind_number, millis, state, state_number};
+use crate::contacts::{Beginning, REQUEST_BUNDLE_BYTES_MAX, Writable, begin};
 use crate::store::sqlite::inbox::{self, Subject};
-use crate::store::sqlite::leaving;
-use crate::store::sqlite::operations;
+use crate::store::sqlite::{contacts, leaving};
 use crate::store::{
-    AcceptedBundle, AccountId, Author, BundleRefusal, CONVERSATIONS_MAX, Committed, FrameRefusal,
-    MembersFault, NotAdmitted, Placed, Woken,
+    AcceptedBundle, AccountId, Author, BundleRefusal, CONVERSATIONS_MAX, Committed, Creation, FrameRefusal,
+    MembersFault, Placed, Woken,
 };
 
 type Refused = JobError<BundleRefusal>;
@@ -30,21 +32,111 @@ pub(super) fn create(
     cid: ConversationId,
     kind: ConversationKind,
     bundle: &AcceptedBundle,
-) -> Result<Committed, Refused> {
-    check_device(db, by)?;
-    let Some(conversation) = insert_conversation(db, by, cid, kind, bundle)? else {
-        return created_before(db, by, cid, bundle);
-    };
+) -> Result<Creation, Refused> {
+    check_author(db, by)?.map_err(refused)?;
+    if let Some(before) = created_before(db, by, cid, bundle)? {
+        return Ok(before);
+    }
     let after = accounts(db, bundle)?;
+    match kind {
+        ConversationKind::Direct => create_direct(db, by, cid, bundle, after),
+        ConversationKind::OwnDevices => {
+            if let Some(pair) = contacts::pair(db, by.account, by.account)? {
+                return Err(refused(BundleRefusal::ConversationExists { cid: pair.cid }));
+            }
+            let made = New { cid, kind, generation: FIRST_GENERATION, state: ConversationState::Open };
+            make(db, by, made, bundle, after, Announced::new())
+        }
+        ConversationKind::Group => {
+            let made = New { cid, kind, generation: FIRST_GENERATION, state: ConversationState::Open };
+            make(db, by, made, bundle, after, Announced::new())
+        }
+    }
+}
+
+/// Creates the conversation of a pair: as a request, or openly; or accepts the request of the other side.
+fn create_direct(
+    db: &Connection,
+    by: Author,
+    cid: ConversationId,
+    bundle: &AcceptedBundle,
+    after: BTreeMap<PublicKey, AccountId>,
+) -> Result<Creation, Refused> {
+    // invariant: a bundle of a direct conversation has two members, its author among them.
+    let peer = after.values().copied().find(|account| *account != by.account).unwrap_or(by.account);
+    let (pair, at) = (contacts::pair(db, by.account, peer)?, bundle.at);
+    let beginning = begin(contacts::standing(db, by.account, peer, at)?, pair.is_some());
+    let generation = pair.map_or(FIRST_GENERATION, |pair| pair.generation + 1);
+    let new = |state| New { cid, kind: ConversationKind::Direct, generation, state };
+    match (beginning, pair) {
+        (Beginning::Exists, Some(pair)) => Err(refused(BundleRefusal::ConversationExists { cid: pair.cid })),
+        (Beginning::Accepts, Some(pair)) => {
+            let woken = contacts::make_contacts(db, by.account, pair.conversation, at)?;
+            Ok(Creation::Accepts { cid: pair.cid, woken })
+        }
+        (Beginning::Opens, _) => make(db, by, new(ConversationState::Open), bundle, after, Announced::new()),
+        // What is asked, and waits, has a conversation.
+        (Beginning::Asks | Beginning::Exists | Beginning::Accepts, expired) => {
+            if let Some(expired) = expired {
+                contacts::close(db, expired.conversation)?;
+            }
+            let announced =
+                Announced::from([(by.account, ContactChange::Outgoing), (peer, ContactChange::Incoming)]);
+            let made = make(db, by, new(ConversationState::Pending), bundle, after, announced)?;
+            ask(db, by.account, peer, bundle)?;
+            Ok(made)
+        }
+    }
+}
+
+/// Stores that one asked the other, if both have room for it.
+fn ask(db: &Connection, by: AccountId, peer: AccountId, bundle: &AcceptedBundle) -> Result<(), Refused> {
+    if bundle.bytes() > REQUEST_BUNDLE_BYTES_MAX {
+        return Err(refused(BundleRefusal::RequestTooLarge));
+    }
+    let (outgoing, incoming) = ((by, ContactState::Outgoing), (peer, ContactState::Incoming));
+    contacts::set(db, outgoing, incoming, bundle.at)?;
+    match contacts::room(db, by, peer, bundle.at)? {
+        contacts::Room::Enough => Ok(()),
+        contacts::Room::SenderFull => Err(refused(BundleRefusal::RequestsSent)),
+        contacts::Room::RecipientFull => Err(refused(BundleRefusal::RequestsReceived)),
+    }
+}
+
+/// A conversation to be made.
+struct New {
+    cid: ConversationId,
+    kind: ConversationKind,
+    generation: u64,
+    state: ConversationState,
+}
+
+/// What accounts are told to have happened between them.
+type Announced = BTreeMap<AccountId, ContactChange>;
+
+/// Makes a conversation with its first bundle.
+fn make(
+    db: &Connection,
+    by: Author,
+    new: New,
+    bundle: &AcceptedBundle,
+    after: BTreeMap<PublicKey, AccountId>,
+    announced: Announced,
+) -> Result<Creation, Refused> {
+    let New { kind, generation, state, .. } = new;
+    let conversation = insert_conversation(db, by, &new, bundle)?;
     if kind != ConversationKind::Group {
         claim_pair(db, conversation, &after)?;
     }
     check_room(db, by)?;
     let before = BTreeSet::from([by.account]);
+    if kind == ConversationKind::Group {
+        check_contacts(db, by, &before, &after)?;
+    }
     let recipients = recipients(db, bundle, &before, &after)?;
-    let woken = store(db, by, conversation, 1, bundle, &Change { before, after, recipients })?;
+    let woken = store(db, by, conversation, 1, bundle, &Change { before, after, recipients, announced })?;
     let placed = Placed { seq: 1, at: bundle.at, is_repeated: false };
-    Ok(Committed { placed, generation: FIRST_GENERATION, woken })
+    Ok(Creation::Made { committed: Committed { placed, generation, woken }, state })
 }
 
 pub(super) fn commit(
@@ -58,7 +150,7 @@ pub(super) fn commit(
     if let Some(placed) = repeated(db, &admitted, by, bundle)? {
         return Ok(Committed { placed, generation, woken: Vec::new() });
     }
-    // Here comes what contacts allow: an unanswered request, newcomers that did not accept the committer.
+    check_writable(db, &admitted, by, bundle)?;
     let seq = advance(db, &admitted, bundle)?;
     let before = members(db, admitted.conversation)?;
     let after = accounts(db, bundle)?;
@@ -66,8 +158,10 @@ pub(super) fn commit(
     if is_fixed && !before.iter().eq(after.values().collect::<BTreeSet<_>>()) {
         return Err(refused(BundleRefusal::BadMembers(MembersFault::Fixed)));
     }
+    check_contacts(db, by, &before, &after)?;
     let recipients = recipients(db, bundle, &before, &after)?;
-    let woken = store(db, by, admitted.conversation, seq, bundle, &Change { before, after, recipients })?;
+    let change = Change { before, after, recipients, announced: Announced::new() };
+    let woken = store(db, by, admitted.conversation, seq, bundle, &change)?;
     let placed = Placed { seq, at: bundle.at, is_repeated: false };
     Ok(Committed { placed, generation, woken })
 }
@@ -80,62 +174,86 @@ struct Change {
     after: BTreeMap<PublicKey, AccountId>,
     /// For each Welcome the accounts of its recipients, in the order of the bundle.
     recipients: Vec<Vec<AccountId>>,
+    /// What happens to contacts by it.
+    announced: Announced,
 }
 
-fn check_device(db: &Connection, by: Author) -> Result<(), Refused> {
-    let is_there = db
-        .prepare_cached("SELECT 1 FROM devices WHERE id = ?1 AND account = ?2 AND revoked_at IS NULL")?
-        .exists(params![by.device.0, by.account.0])?;
-    if !is_there {
-        return Err(refused(NotAdmitted::DeviceRevoked));
+/// No commits to a request, nor to what is closed.
+fn check_writable(
+    db: &Connection,
+    admitted: &Admitted,
+    by: Author,
+    bundle: &AcceptedBundle,
+) -> Result<(), Refused> {
+    match contacts::writable(db, by.account, admitted.conversation, admitted.state, bundle.at)? {
+        Writable::Freely => Ok(()),
+        Writable::OneFrame | Writable::Pending => Err(refused(FrameRefusal::RequestPending)),
+        Writable::Closed => {
+            let replaced_by = contacts::replaced_by(db, admitted.conversation)?;
+            Err(refused(FrameRefusal::Closed { replaced_by }))
+        }
     }
-    if operations::is_suspended(db, by.account)? {
-        return Err(refused(NotAdmitted::AccountSuspended));
+}
+
+/// Whoever comes into a group has accepted the author.
+fn check_contacts(
+    db: &Connection,
+    by: Author,
+    before: &BTreeSet<AccountId>,
+    after: &BTreeMap<PublicKey, AccountId>,
+) -> Result<(), Refused> {
+    for (primary, account) in after.iter().filter(|(_, account)| !before.contains(account)) {
+        if !contacts::are_contacts(db, *account, by.account)? {
+            return Err(refused(BundleRefusal::ContactRequired { primary: *primary }));
+        }
     }
     Ok(())
 }
 
-/// Adds the conversation as it is after its first commit; nothing when the id is used.
+/// Adds the conversation as it is after its first commit.
 fn insert_conversation(
     db: &Connection,
     by: Author,
-    cid: ConversationId,
-    kind: ConversationKind,
+    new: &New,
     bundle: &AcceptedBundle,
-) -> rusqlite::Result<Option<i64>> {
-    let inserted = db
-        .prepare_cached(
-            "INSERT INTO conversations (cid, kind, generation, epoch, seq, created_at, creator, request_sha256)
-             VALUES (?1, ?2, ?3, 1, 1, ?4, ?5, ?6) ON CONFLICT (cid) DO NOTHING",
-        )?
-        .execute(params![
-            cid.as_bytes(),
-            kind_number(kind),
-            FIRST_GENERATION.cast_signed(),
-            bundle.at.unix_millis(),
-            by.account.0,
-            bundle.request_sha256,
-        ])?;
-    Ok((inserted == 1).then(|| db.last_insert_rowid()))
+) -> rusqlite::Result<i64> {
+    db.prepare_cached(
+        "INSERT INTO conversations (cid, kind, generation, epoch, seq, created_at, creator, request_sha256, state)
+         VALUES (?1, ?2, ?3, 1, 1, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        new.cid.as_bytes(),
+        kind_number(new.kind),
+        new.generation.cast_signed(),
+        bundle.at.unix_millis(),
+        by.account.0,
+        bundle.request_sha256,
+        state_number(new.state),
+    ])?;
+    Ok(db.last_insert_rowid())
 }
 
-/// The first answer again, when the conversation was created by this very request.
+/// The first answer again, when the conversation was created by this very request; nothing, when the id is new.
 fn created_before(
     db: &Connection,
     by: Author,
     cid: ConversationId,
     bundle: &AcceptedBundle,
-) -> Result<Committed, Refused> {
-    let found = db
-        .prepare_cached(
-            "SELECT created_at, generation FROM conversations WHERE cid = ?1 AND creator = ?2 AND request_sha256 = ?3",
-        )?
-        .query_row(params![cid.as_bytes(), by.account.0, bundle.request_sha256], |row| {
-            Ok((millis(row.get(0)?, 0)?, row.get::<_, i64>(1)?.cast_unsigned()))
-        })
-        .optional()?;
-    let (at, generation) = found.ok_or_else(|| refused(BundleRefusal::CidTaken))?;
-    Ok(Committed { placed: Placed { seq: 1, at, is_repeated: true }, generation, woken: Vec::new() })
+) -> Result<Option<Creation>, Refused> {
+    let mut find = db.prepare_cached(
+        "SELECT creator IS ?2 AND request_sha256 = ?3, created_at, generation, id, state
+         FROM conversations WHERE cid = ?1",
+    )?;
+    let mut rows = find.query(params![cid.as_bytes(), by.account.0, bundle.request_sha256])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    if !row.get(0)? {
+        return Err(refused(BundleRefusal::CidTaken));
+    }
+    let placed = Placed { seq: 1, at: millis(row.get(1)?, 1)?, is_repeated: true };
+    let generation = row.get::<_, i64>(2)?.cast_unsigned();
+    let committed = Committed { placed, generation, woken: Vec::new() };
+    let state = contacts::state_now(db, by.account, row.get(3)?, state(row.get(4)?)?, bundle.at)?;
+    Ok(Some(Creation::Made { committed, state }))
 }
 
 /// Makes the conversation the one of its one or two members.
@@ -143,23 +261,12 @@ fn claim_pair(
     db: &Connection,
     conversation: i64,
     members: &BTreeMap<PublicKey, AccountId>,
-) -> Result<(), Refused> {
+) -> rusqlite::Result<()> {
     let accounts: BTreeSet<_> = members.values().collect();
     let (Some(low), Some(high)) = (accounts.first(), accounts.last()) else { return Ok(()) };
-    let claimed = db
-        .prepare_cached(
-            "INSERT INTO pairs (low, high, conversation) VALUES (?1, ?2, ?3) ON CONFLICT (low, high) DO NOTHING",
-        )?
-        .execute(params![low.0, high.0, conversation])?;
-    if claimed == 1 {
-        return Ok(());
-    }
-    let cid = db
-        .prepare_cached(
-            "SELECT c.cid FROM pairs p JOIN conversations c ON c.id = p.conversation WHERE p.low = ?1 AND p.high = ?2",
-        )?
-        .query_row([low.0, high.0], |row| row.get(0).map(ConversationId::from_bytes))?;
-    Err(refused(BundleRefusal::ConversationExists { cid }))
+    db.prepare_cached("INSERT INTO pairs (low, high, conversation) VALUES (?1, ?2, ?3)")?
+        .execute(params![low.0, high.0, conversation])
+        .map(drop)
 }
 
 /// Whoever creates a conversation must have room for it. Those that others created take none: else whoever makes enough
@@ -275,6 +382,10 @@ fn store(
     change_members(db, conversation, seq, change)?;
     let mut events: BTreeMap<AccountId, Vec<Subject>> =
         change.before.iter().map(|account| (*account, vec![Subject::Frame(commit)])).collect();
+    for (account, change) in &change.announced {
+        let subject = Subject::Contact { conversation, change: *change, at: bundle.at };
+        events.entry(*account).or_default().push(subject);
+    }
     for (welcome, accounts) in store_welcomes(db, conversation, seq, bundle, change)? {
         for account in accounts {
             events.entry(account).or_default().push(Subject::Welcome(welcome));

@@ -1,9 +1,10 @@
 //! What members read.
 
-use kez_core::{ConversationId, Members, MessageId, PublicKey};
+use kez_core::{ConversationId, Members, MessageId, PublicKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{damaged, frame_kind, kind, millis};
+use super::{damaged, frame_kind, kind, millis, state};
+use crate::store::sqlite::contacts;
 use crate::store::{
     AccountId, BadCursor, Conversation, ConversationSummary, FramePage, Head, PageLimits, PageRefusal,
     StoredFrame,
@@ -21,10 +22,11 @@ pub(super) fn conversation(
     db: &Connection,
     account: AccountId,
     cid: ConversationId,
+    now: Timestamp,
 ) -> rusqlite::Result<Option<Conversation>> {
     let one_state = db.unchecked_transaction()?;
     let mut find = one_state.prepare_cached(
-        "SELECT c.id, c.kind, c.generation, c.epoch, c.seq, max(c.oldest, m.since + 1), g.bytes
+        "SELECT c.id, c.kind, c.generation, c.epoch, c.seq, max(c.oldest, m.since + 1), g.bytes, c.state, c.replaced_by
              FROM conversations c
              JOIN members m ON m.conversation = c.id
              JOIN group_infos g ON g.conversation = c.id
@@ -34,6 +36,8 @@ pub(super) fn conversation(
         Ok(Conversation {
             cid,
             kind: kind(row.get(1)?)?,
+            state: contacts::state_now(db, account, row.get(0)?, state(row.get(7)?)?, now)?,
+            replaced_by: row.get::<_, Option<_>>(8)?.map(ConversationId::from_bytes),
             generation: row.get::<_, i64>(2)?.cast_unsigned(),
             head: Head {
                 epoch: row.get::<_, i64>(3)?.cast_unsigned(),
@@ -63,11 +67,12 @@ pub(super) fn conversations(
     account: AccountId,
     after: Option<ConversationId>,
     limit: u32,
+    now: Timestamp,
 ) -> rusqlite::Result<Result<Vec<ConversationSummary>, BadCursor>> {
     let Some(after) = cursor(db, account, after)? else { return Ok(Err(BadCursor)) };
     let page = db
         .prepare_cached(
-            "SELECT c.cid, c.kind, c.epoch, c.seq
+            "SELECT c.cid, c.kind, c.epoch, c.seq, c.id, c.state
              FROM members m JOIN conversations c ON c.id = m.conversation
              WHERE m.account = ?1 AND m.conversation > ?2 AND m.until IS NULL
              ORDER BY m.conversation LIMIT ?3",
@@ -76,6 +81,7 @@ pub(super) fn conversations(
             Ok(ConversationSummary {
                 cid: ConversationId::from_bytes(row.get(0)?),
                 kind: kind(row.get(1)?)?,
+                state: contacts::state_now(db, account, row.get(4)?, state(row.get(5)?)?, now)?,
                 head: Head {
                     epoch: row.get::<_, i64>(2)?.cast_unsigned(),
                     seq: row.get::<_, i64>(3)?.cast_unsigned(),

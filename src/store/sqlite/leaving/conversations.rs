@@ -1,12 +1,13 @@
 //! Its conversations: what only it could read goes; what others read stays for them, without its name.
 
-use kez_core::{ConversationId, MessageId};
+use kez_core::{ContactChange, ConversationId, MessageId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::account::forget;
 use super::{Area, Leaver, PAGE_ROWS, PORTION_ROWS, Piece, base64, pieces, primary};
 use crate::store::sqlite::conversations::{frame_kind, kind, millis};
+use crate::store::sqlite::{contacts, inbox, read_time};
 use crate::store::{AccountId, Exported};
 
 pub(super) const AREA: Area = Area {
@@ -144,20 +145,29 @@ fn leave(db: &Connection, account: AccountId, place: &Membership) -> rusqlite::R
     }
     db.prepare_cached("DELETE FROM members WHERE conversation = ?1 AND account = ?2")?
         .execute([conversation, account.0])?;
-    if place.is_direct {
-        close(db, conversation)?;
-    }
-    Ok(())
+    if place.is_direct { close(db, account, conversation) } else { Ok(()) }
 }
 
-/// Lets nobody write to a conversation of two any more; who is left goes on to read it, up to its head.
-fn close(db: &Connection, conversation: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM pairs WHERE conversation = ?1")?.execute([conversation])?;
-    db.prepare_cached(
-        "UPDATE members SET until = (SELECT seq FROM conversations WHERE id = ?1)
-         WHERE conversation = ?1 AND until IS NULL",
-    )?
-    .execute([conversation])?;
+/// Lets nobody write to a conversation of two any more; who is left is told, and goes on to read it.
+fn close(db: &Connection, leaver: AccountId, conversation: i64) -> rusqlite::Result<()> {
+    let is_open = db
+        .prepare_cached("SELECT 1 FROM conversations WHERE id = ?1 AND state <> 2")?
+        .exists([conversation])?;
+    if !is_open {
+        return Ok(());
+    }
+    contacts::close(db, conversation)?;
+    let left_at = db
+        .prepare_cached("SELECT left_at FROM accounts WHERE id = ?1")?
+        .query_row([leaver.0], |row| read_time(row, 0))?;
+    let peer: Option<i64> = db
+        .prepare_cached("SELECT account FROM members WHERE conversation = ?1 AND until IS NULL")?
+        .query_row([conversation], |row| row.get(0))
+        .optional()?;
+    if let Some(peer) = peer {
+        let subject = inbox::Subject::Contact { conversation, change: ContactChange::Closed, at: left_at };
+        inbox::put(db, AccountId(peer), subject)?; // it is woken by what comes next, or by the next comment
+    }
     Ok(())
 }
 

@@ -26,7 +26,8 @@ async fn created() {
         "ed25519:4a76af5a1110a0fa914c7256d7b3bba071bdced346f63c05d2a1993f23ba5c43",
         "ed25519:f0e918041ac43c9f577f93fd328a16d5c7fc7f3b00b1edb9cdc8a193ab17e610"
       ],
-      "seq": 1
+      "seq": 1,
+      "state": "open"
     }
     "#);
     // The same again is the same, whatever has happened since.
@@ -47,7 +48,8 @@ async fn created() {
         "ed25519:f0e918041ac43c9f577f93fd328a16d5c7fc7f3b00b1edb9cdc8a193ab17e610"
       ],
       "oldest": 2,
-      "seq": 2
+      "seq": 2,
+      "state": "open"
     }
     "#);
     net.check_conversations();

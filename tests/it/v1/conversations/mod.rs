@@ -33,7 +33,7 @@ pub(super) fn cid(n: u8) -> ConversationId {
 }
 
 /// The message id that belongs to a name.
-fn mid(name: &str) -> MessageId {
+pub(super) fn mid(name: &str) -> MessageId {
     let digest: [u8; 32] = Sha256::digest(name).into();
     MessageId::from_bytes(*digest.first_chunk().expect("16 of 32 bytes"))
 }
@@ -67,7 +67,7 @@ pub(super) fn creation(cid: ConversationId, kind: &str, bundle: &Bundle) -> Valu
 }
 
 /// The body that appends one frame.
-fn said(cid: ConversationId, name: &str, epoch: u64) -> Value {
+pub(super) fn said(cid: ConversationId, name: &str, epoch: u64) -> Value {
     frame(mid(name), &FrameDraft::app(cid, mid(name), epoch, name.as_bytes()))
 }
 
@@ -75,7 +75,7 @@ fn frame(mid: MessageId, draft: &FrameDraft) -> Value {
     json!({"mid": mid, "frame": BASE64URL_NOPAD.encode(&draft.bytes())})
 }
 
-fn posting(device: &DeviceActor, target: &str, body: &Value) -> Call {
+pub(super) fn posting(device: &DeviceActor, target: &str, body: &Value) -> Call {
     device.signed(device.owner().net().post(target).json(body.to_string()))
 }
 

@@ -131,13 +131,15 @@ async fn a_list_has_pages() {
           "cid": "01010101010101010101010101010101",
           "epoch": 1,
           "kind": "group",
-          "seq": 1
+          "seq": 1,
+          "state": "open"
         },
         {
           "cid": "09090909090909090909090909090909",
           "epoch": 1,
           "kind": "group",
-          "seq": 1
+          "seq": 1,
+          "state": "open"
         }
       ],
       "next": "09090909090909090909090909090909"

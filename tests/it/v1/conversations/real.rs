@@ -14,6 +14,7 @@ async fn device(net: &Net, person: &str, name: &str) -> MlsDevice {
     assert!(registered.status() < 300 || registered.code() == "key_taken", "{registered}");
     let device = actor.mls_device(name);
     net.enrol(&device).await.expect_status(201);
+    net.befriend_everybody();
     device
 }
 

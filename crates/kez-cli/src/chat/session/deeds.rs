@@ -242,6 +242,7 @@ impl Session {
     /// Answers somebody who wants to talk.
     pub(crate) async fn accept(&mut self, who: PublicKey) -> Result<(), CliError> {
         let mut chat = self.request_of(who)?;
+        self.client.accept(chat.cid).await?;
         chat.state = State::Open;
         self.put_chat(&chat)?;
         self.to_renew.insert(chat.cid);

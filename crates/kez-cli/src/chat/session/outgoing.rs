@@ -262,9 +262,13 @@ fn conversation(effect: &Effect) -> Option<ConversationId> {
 /// Whether sending the same again can only be refused again.
 fn is_final(error: &CallError) -> bool {
     match error {
-        CallError::NotAMember | CallError::MessageIdReused | CallError::CidTaken | CallError::NotFound => {
-            true
-        }
+        CallError::NotAMember
+        | CallError::MessageIdReused
+        | CallError::CidTaken
+        | CallError::NotFound
+        | CallError::RequestPending
+        | CallError::ContactRequired { .. }
+        | CallError::ConversationClosed { .. } => true,
         CallError::Client(ClientError::Refused(problem)) => {
             (400..500).contains(&problem.status) && !matches!(problem.status, 401 | 408 | 429)
         }

@@ -64,6 +64,7 @@ fn a_server_that_is_killed_and_comes_back_is_nothing_but_a_pause() {
         computer.kez("device enrol").exits(0);
         computer
     });
+    kez_testkit::befriend_everybody(&dir.path().join("kez-chat.db"));
     alice.says("bob", "before");
     bob.says("alice", "hello");
     let mut listening = bob.start("--json chat listen");

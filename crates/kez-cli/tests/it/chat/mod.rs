@@ -18,6 +18,7 @@ pub(crate) fn enrolled(net: &Net, name: &str) -> Computer {
     let computer = computer_of(net, name);
     computer.register(name, net).exits(0);
     computer.kez("device enrol").exits(0);
+    net.befriend_everybody(); // what strangers may do is the server's to test
     computer
 }
 

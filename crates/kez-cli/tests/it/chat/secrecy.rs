@@ -26,6 +26,7 @@ fn the_server_never_holds_anything_that_opens_a_message() {
         Program::new(server_binary(), dir.path()).flags(["--server", "kez.lat"]).env("RUST_LOG", "trace");
     let server = program.start().unwrap();
     let (alice, bob) = (computer(&server, "alice"), computer(&server, "bob"));
+    kez_testkit::befriend_everybody(&dir.path().join("kez-chat.db"));
     fs::write(alice.path("oak.txt"), PLANTED.repeat(100)).unwrap();
     alice.says("bob", PLANTED);
     bob.says("alice", PLANTED);

@@ -52,6 +52,7 @@ fn three_people_with_two_devices_each_end_with_the_same() {
         let laptop = device(handle, &bind, Some(&phone));
         devices.extend([phone, laptop]);
     }
+    kez_testkit::befriend_everybody(&dir.path().join("kez-chat.db"));
     let made = devices[0].computer.chat(&["group", "create", "club", "bob", "carol"]).json();
     let cid = made["conversation"].as_str().unwrap().to_owned();
     for device in &mut devices {

@@ -166,6 +166,7 @@ async fn with_a_passphrase_nothing_opens_without_it() {
     alice.kez("identity new --passphrase").exits(0);
     alice.register("alice", &net).exits(0);
     alice.kez("device enrol").exits(0);
+    net.befriend_everybody();
     alice.says("bob", "Hello, Bob");
     assert_eq!(bob.reads("alice"), ["alice: Hello, Bob"]);
     let alice = alice.with_passphrase("wrong horse");

@@ -123,7 +123,7 @@ async fn a_creation_is_confirmed_as_itself() {
     let created = |kind: &str, member: PublicKey, epoch: u64, seq: u64| {
         let members = format!(r#""members":["{member}"],"generation":1"#);
         let place = format!(r#""epoch":{epoch},"seq":{seq},"at":"{NOW}""#);
-        answer(201, &format!(r#"{{"cid":"{CID}","kind":"{kind}",{members},{place}}}"#))
+        answer(201, &format!(r#"{{"cid":"{CID}","kind":"{kind}","state":"open",{members},{place}}}"#))
     };
     let answers = vec![
         created("group", own, 1, 1),
