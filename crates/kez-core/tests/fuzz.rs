@@ -64,6 +64,7 @@ fn every_target_has_its_file() {
     let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .filter(|name: &String| !name.starts_with("nats_")) // crates/kez-nats-auth/tests/fuzz.rs
         .collect();
     files.sort();
     let mut names = TARGETS.map(|(name, _)| name);

@@ -38,7 +38,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// Topics read by other crates, each with the crate.
-const READ_ELSEWHERE: [(&str, &str); 11] = [
+const READ_ELSEWHERE: [(&str, &str); 13] = [
     ("webfinger-resource", "kez-chat-server"),
     ("seed-file", "kez-cli"),
     ("ephemeral", "kez-e2e"),
@@ -50,6 +50,8 @@ const READ_ELSEWHERE: [(&str, &str); 11] = [
     ("policy-roster", "kez-e2e"),
     ("safety-number", "kez-e2e"),
     ("store-value", "kez-e2e"),
+    ("nats-key", "kez-nats-auth"),
+    ("nats-callout", "kez-nats-auth"),
 ];
 
 /// Topics read by the tests inside this crate, because they are about what it keeps to itself.
