@@ -23,6 +23,7 @@ use crate::bus::Bus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
 use crate::events::Streams;
 use crate::leaving::Receipts;
+use crate::nats::{Inboxes, Nats};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
@@ -54,6 +55,10 @@ pub(crate) struct App {
     pub store: Arc<dyn Store>,
     /// Tells the streams of events that there is something.
     pub bus: Arc<dyn Bus>,
+    /// The secret subjects of inboxes in NATS.
+    pub inboxes: Arc<Inboxes>,
+    /// The NATS side; `None`: this server runs without.
+    pub nats: Option<Arc<Nats>>,
     /// Who has streams of events open.
     pub streams: Streams,
     /// The names under which signed calls are taken.
@@ -205,6 +210,12 @@ impl App {
     /// enrolment, renewal or revocation is durable, and before it is answered.
     pub(crate) fn devices_changed(&self, primary: &PublicKey) {
         self.bus.devices_changed(primary); // which the known devices hear as well
+    }
+
+    /// The same, where a device or an account is not what it was: connections that were let in by it have to end.
+    pub(crate) fn cut_off(&self, primary: &PublicKey) {
+        self.devices_changed(primary);
+        self.bus.cut_off(primary);
     }
 
     /// Does a write of an account [`to_the_end`], as one of the few that it may have under way.

@@ -21,6 +21,18 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     /// Tells that devices of an account were taken in, renewed or revoked. To be called after the commit.
     fn devices_changed(&self, primary: &PublicKey);
 
+    /// Ends what other connections than HTTP's an account has: a device was revoked, the account was suspended or
+    /// deleted. To be called after the commit: who comes back at once is judged by it.
+    fn cut_off(&self, _primary: &PublicKey) {}
+
+    /// Takes in what another node told of devices.
+    fn heard_devices(&self, primary: &PublicKey) {
+        self.devices_changed(primary);
+    }
+
+    /// Takes in what another node told of an inbox.
+    fn heard_wake(&self, primary: &PublicKey);
+
     /// Tells `hear` of every account whose devices change from now on, whoever listens to it. A change that was made here
     /// is heard before [`devices_changed`](Self::devices_changed) returns.
     fn hear_devices(&self, hear: HearDevices);
@@ -102,6 +114,10 @@ impl Bus for LocalBus {
         for hear in &self.hearers.read().unwrap_or_else(PoisonError::into_inner).0 {
             hear(primary);
         }
+        self.tell(primary);
+    }
+
+    fn heard_wake(&self, primary: &PublicKey) {
         self.tell(primary);
     }
 

@@ -50,6 +50,44 @@ pub(crate) struct Caller {
     pub revocations: u64,
 }
 
+/// Who calls by another way than a signature, which said so before: over NATS, whose broker lets a device publish to its
+/// own subject alone. Stands in a request's extensions, where nothing that a client sends can put it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Authenticated(Option<Caller>);
+
+impl Authenticated {
+    /// A device, if it is active.
+    pub(crate) async fn device(
+        app: &App,
+        primary: &PublicKey,
+        device_id: &DeviceId,
+    ) -> Result<Self, ApiError> {
+        let known = app.known_devices.find(&*app.store, primary, device_id).await?;
+        let known = known.filter(|known| known.caller.expires_at > app.clock.now());
+        let known = known.ok_or(ApiError::UnknownDevice)?;
+        if known.is_suspended { Err(ApiError::AccountSuspended) } else { Ok(Self(Some(known.caller))) }
+    }
+
+    /// A primary key, if it holds a handle. It is no device.
+    pub(crate) async fn primary(app: &App, primary: &PublicKey) -> Result<Self, ApiError> {
+        match app.store.standing(primary).await? {
+            Some(standing) if standing.is_suspended => Err(ApiError::AccountSuspended),
+            Some(_) => Ok(Self(None)),
+            None => Err(ApiError::UnknownDevice),
+        }
+    }
+
+    /// The device; `None`: it is a primary key.
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        self.0.as_ref()
+    }
+
+    /// Of a request that came by such a way: its device.
+    fn of(parts: &Parts) -> Option<Result<Caller, ApiError>> {
+        parts.extensions.get::<Self>().map(|by| by.0.ok_or(ApiError::DeviceRequired))
+    }
+}
+
 /// What a caller signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignedWith {
@@ -79,6 +117,9 @@ impl FromRequestParts<Arc<App>> for Signed {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         admit(parts, app).await?;
+        if let Some(caller) = Authenticated::of(parts) {
+            return caller.map(Self);
+        }
         let (caller, _) = Call::read(parts, app, None)?.caller(app).await?;
         Ok(Self(caller))
     }
@@ -90,6 +131,11 @@ impl<const MAX: usize> FromRequest<Arc<App>> for SignedJson<MAX> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         admit(&mut parts, app).await?;
+        if let Some(caller) = Authenticated::of(&parts) {
+            let JsonBytes(body) =
+                JsonBytes::<MAX>::read(&parts.headers, body).await.map_err(ApiError::body)?;
+            return Ok(Self { caller: caller?, with: SignedWith::AuthKey, body });
+        }
         let digest = lines(&parts.headers, &CONTENT_DIGEST)?;
         let (caller, with) = Call::read(&parts, app, Some(&digest))?.caller(app).await?;
         let JsonBytes(body) = JsonBytes::<MAX>::read(&parts.headers, body).await.map_err(ApiError::body)?;

@@ -70,7 +70,7 @@ async fn catch_up(app: &App, seen: &mut AuditId) -> Result<(), StoreError> {
         let Some((last, _)) = entries.last() else { return Ok(()) };
         *seen = *last;
         for primary in entries.iter().filter_map(|(_, primary)| primary.as_ref()) {
-            app.devices_changed(primary);
+            app.cut_off(primary);
         }
     }
 }

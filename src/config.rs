@@ -74,8 +74,36 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write nats.conf and the keys that go with it into a new folder
+    NatsConfig(NatsConfigArgs),
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
+}
+
+/// The command line of `nats-config`.
+#[derive(Debug, Clone, Args)]
+pub struct NatsConfigArgs {
+    /// Folder to make, for nats.conf and the secret files
+    #[arg(long, default_value = "kez-nats", value_name = "DIR")]
+    pub out: PathBuf,
+    /// What the NATS server calls itself; each of a cluster has its own
+    #[arg(long, default_value = "nats-1", value_name = "NAME", value_parser = nats_word)]
+    pub name: String,
+    /// Where chat servers and programs connect: an inner network, as long as there is no tls block (port 0: any)
+    #[arg(long, default_value = "0.0.0.0:4222", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Where the TLS proxy of browsers connects (port 0: any)
+    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDR:PORT")]
+    pub websocket: SocketAddr,
+    /// Where the monitor listens, which asks nobody for a password (port 0: any)
+    #[arg(long, default_value = "127.0.0.1:8222", value_name = "ADDR:PORT")]
+    pub monitor: SocketAddr,
+    /// Pages that may connect, repeatable [default: https://<server>]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub origin: Vec<BaseUrl>,
+    /// Folder of the operator's own streams, on the NATS server's machine
+    #[arg(long, default_value = "/data", value_name = "DIR", value_parser = nats_path)]
+    pub store_dir: PathBuf,
 }
 
 /// What is done with invite tokens.
@@ -260,6 +288,18 @@ pub struct ServeArgs {
     /// Bytes that all sigchains together may have, in a file of their own beside --db
     #[arg(long, env = "KEZ_CHAT_SIG_STORAGE_MAX", default_value = "10GiB", value_name = "SIZE")]
     pub sig_storage_max: ByteSize,
+
+    /// NATS servers, comma-separated, such as nats://127.0.0.1:4222 [default: none; an in-process bus delivers]
+    #[arg(long, env = "KEZ_CHAT_NATS_URL", value_name = "URL,…", value_delimiter = ',', value_parser = nats_url)]
+    pub nats_url: Vec<String>,
+
+    /// Folder with the secret files that `nats-config` wrote
+    #[arg(long, env = "KEZ_CHAT_NATS_KEYS", default_value = "kez-nats", value_name = "DIR")]
+    pub nats_keys: PathBuf,
+
+    /// Where clients reach NATS, comma-separated, such as wss://chat.example.org/nats [default: none is offered]
+    #[arg(long, env = "KEZ_CHAT_NATS_PUBLIC_URL", value_name = "URL,…", value_delimiter = ',', value_parser = nats_public_url)]
+    pub nats_public_url: Vec<String>,
 }
 
 /// Who may take a handle.
@@ -366,6 +406,39 @@ impl ServeArgs {
             return Err(ConfigError::DatabaseFolder(self.db.clone()));
         }
         Ok(())
+    }
+}
+
+/// A word that stands in nats.conf.
+fn nats_word(text: &str) -> Result<String, &'static str> {
+    let is_word = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_word { Ok(text.to_owned()) } else { Err("give 1 to 64 characters of a-z A-Z 0-9 - _") }
+}
+
+/// A path that stands in nats.conf between quotation marks.
+fn nats_path(text: &str) -> Result<PathBuf, &'static str> {
+    let is_plain = !text.is_empty() && !text.chars().any(|c| c.is_control() || matches!(c, '"' | '\\' | '$'));
+    if is_plain { Ok(PathBuf::from(text)) } else { Err("name a folder without quotation marks, \\ and $") }
+}
+
+fn nats_url(text: &str) -> Result<String, &'static str> {
+    let fits =
+        ["nats", "tls"].iter().any(|scheme| text.starts_with(&format!("{scheme}://"))) && !text.contains('@');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("give nats://host:4222 or tls://host:4222, without a password")
+    }
+}
+
+fn nats_public_url(text: &str) -> Result<String, &'static str> {
+    let schemes = ["nats", "tls", "ws", "wss"];
+    let fits = schemes.iter().any(|scheme| text.starts_with(&format!("{scheme}://"))) && !text.contains('@');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("give wss://host/path, tls://host:4222, or ws:// and nats:// on an inner network")
     }
 }
 

@@ -93,6 +93,9 @@ pub(crate) enum ApiError {
     /// The device that signed was never taken in, was revoked or has expired: nobody learns which.
     #[error("no active device has this key id")]
     UnknownDevice,
+    /// A primary key called what is for devices.
+    #[error("this call is for devices; a primary key cannot make it")]
+    DeviceRequired,
     /// The operator suspended the account.
     #[error("this account is suspended by the operator of this server")]
     AccountSuspended,
@@ -245,6 +248,7 @@ fn problem(error: ApiError) -> Problem {
         }
         ApiError::WrongAuthority => unauthorized("wrong_authority", "Signed for another server"),
         ApiError::UnknownDevice => unauthorized("unknown_device", "No such device"),
+        ApiError::DeviceRequired => forbidden("device_required", "For devices only"),
         ApiError::AccountSuspended => forbidden("account_suspended", "Account is suspended"),
         ApiError::SessionEnded => unauthorized("session_ended", "Session is over"),
         ApiError::Digest(_) => bad("digest_mismatch", "Not the body that was signed"),

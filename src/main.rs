@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kez_chat_server::config::{Cli, Command, ServeArgs};
-use kez_chat_server::{Server, SigListener, World, admin, backup, router};
+use kez_chat_server::{Server, SigListener, World, admin, backup, router, write_nats_config};
 use kez_serve::clock::SystemClock;
 use kez_serve::rng::SystemRng;
 use kez_serve::signals::Shutdown;
@@ -29,6 +29,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     telemetry::init()?;
     match &cli.command {
         Some(Command::Openapi) => stdout().write_all(router::openapi_json().as_bytes())?,
+        Some(Command::NatsConfig(args)) => {
+            write_nats_config(args, &cli.serve.server, &SystemRng, &mut stdout())?;
+        }
         Some(Command::Invite(command)) => {
             let clock = SystemClock::new();
             runtime()?.block_on(admin::invite(&cli.serve, command, &clock, &SystemRng, &mut stdout()))?;
@@ -81,7 +84,7 @@ fn announce(args: &ServeArgs, server: &Server) -> Result<(), Failure> {
         url = %format_args!("http://{host}:{}", addr.port()),
         server.name = %args.server,
         db = %args.db.display(),
-        mode = "embedded",
+        mode = if args.nats_url.is_empty() { "embedded" } else { "with NATS" },
         registration = args.registration.as_str(),
         sigchains = sigchains(server),
         web = server.web_client(),

@@ -13,6 +13,7 @@ use kez_serve::listen::{self, Listener, Running};
 use kez_serve::openapi::Documents;
 use kez_serve::rng::{Rng, SystemRng};
 use kez_sig_server::store::ChainStore;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::age_clock::AgeClock;
@@ -25,6 +26,8 @@ use crate::commands::CommandWatch;
 use crate::config::{ConfigError, ServeArgs, Switch};
 use crate::events::{StreamLimits, Streams};
 use crate::leaving::{self, Receipts};
+use crate::nats::bus::{NatsBus, Told};
+use crate::nats::{Inboxes, Nats, NatsError, NatsTasks};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::{Outgoing, Resolver};
@@ -101,6 +104,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The NATS side cannot start.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     /// The secret file cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -136,6 +142,7 @@ pub struct Server {
     sweeper: Sweeper,
     blob_sweeper: tokio::task::JoinHandle<()>,
     leavers: tokio::task::JoinHandle<()>,
+    nats: Option<NatsTasks>,
     shutdown: CancellationToken,
 }
 
@@ -147,6 +154,7 @@ impl Server {
         let listener =
             Listener::bind(args.bind).map_err(|source| StartError::Bind { addr: args.bind, source })?;
         let secrets = Secrets::load_or_create(&args.secret_file(), &*world.rng)?;
+        let nats = Nats::connect(args).await?;
         let store = Arc::new(SqliteStore::open(&args.db)?);
         let seen = match take_over(&*store, &args.server).await {
             Ok(seen) => seen,
@@ -159,7 +167,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         let sigchains = Sigchains::bind(args, &world.clock, &*world.rng, &world.limits, &shutdown).await?;
         let addr = listener.addr();
-        let (bus, known_devices) = bus();
+        let inboxes = Arc::new(Inboxes::new(&secrets));
+        let (bus, told, known_devices) = bus(&inboxes, nats.is_some());
         let ages = age_clock(&*store, &*world.clock).await?;
         let app = Arc::new(App {
             authorities: Authorities::new(&public_urls, addr),
@@ -176,6 +185,8 @@ impl Server {
             blob_storage_bytes_max: args.blob_storage_max.0,
             store,
             bus,
+            inboxes,
+            nats: nats.clone(),
             streams: Streams::new(world.streams),
             chains: sigchains.as_ref().map(|within| Arc::clone(within.chains())),
             resolver: Resolver::new(world.outgoing, Arc::clone(&world.clock)),
@@ -196,7 +207,8 @@ impl Server {
         tracing::debug!(secret.key_id = secrets.key_id(), "secret loaded");
         let blob_sweeper = tokio::spawn(sweep::run(Arc::clone(&app), shutdown.clone()));
         let leavers = tokio::spawn(leaving::run(Arc::clone(&app), shutdown.clone()));
-        Ok(Self { addr, app, running, sigchains, commands, sweeper, blob_sweeper, leavers, shutdown })
+        let nats = nats.zip(told).map(|(nats, told)| NatsTasks::start(&app, &nats, told, &shutdown));
+        Ok(Self { addr, app, running, sigchains, commands, sweeper, blob_sweeper, leavers, nats, shutdown })
     }
 
     /// Where it listens; never port 0.
@@ -249,6 +261,9 @@ impl Server {
         self.app.bus.close();
         self.running.join().await;
         self.commands.join().await;
+        if let Some(nats) = self.nats {
+            nats.join().await;
+        }
         self.sweeper.join().await;
         if let Err(error) = self.blob_sweeper.await {
             tracing::error!(error = %error, "the sweeper of blobs broke off");
@@ -278,11 +293,21 @@ fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {
 }
 
 /// The bus, and the devices that are known until it says that they changed.
-fn bus() -> (Arc<dyn Bus>, Arc<KnownDevices>) {
+fn bus(
+    inboxes: &Arc<Inboxes>,
+    with_nats: bool,
+) -> (Arc<dyn Bus>, Option<mpsc::Receiver<Told>>, Arc<KnownDevices>) {
     let (bus, known_devices) = (LocalBus::default(), Arc::new(KnownDevices::new()));
-    let known = Arc::clone(&known_devices);
-    bus.hear_devices(Box::new(move |primary| known.changed(primary)));
-    (Arc::new(bus), known_devices)
+    let (known, inboxes) = (Arc::clone(&known_devices), Arc::clone(inboxes));
+    bus.hear_devices(Box::new(move |primary| {
+        known.changed(primary);
+        inboxes.changed(primary);
+    }));
+    if with_nats {
+        let (bus, told) = NatsBus::new(bus);
+        return (Arc::new(bus), Some(told), known_devices);
+    }
+    (Arc::new(bus), None, known_devices)
 }
 
 /// Goes on from the time that was noted last; notes the first.

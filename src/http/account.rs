@@ -73,7 +73,7 @@ async fn begin(app: &App, envelope: &Verified<AccountDeletion>) -> Result<Deleti
         let accepted = decide_deletion(envelope, app.clock.now(), app.server(), app.receipts.current())?;
         app.store.begin_deletion(accepted).await
     };
-    app.devices_changed(&envelope.primary()); // also after a failure, and when it is asked again: see `devices::revoke`
+    app.cut_off(&envelope.primary()); // also after a failure, and when it is asked again: see `devices::revoke`
     Ok(begun??)
 }
 

@@ -172,13 +172,13 @@ pub(crate) async fn revoke(
     let (primary, device_id) = (envelope.primary(), envelope.document().device_id);
     let stored = app.store.device(&primary, &device_id).await?;
     if let Some((revoked_at, _)) = stored.and_then(|stored| stored.revoked) {
-        app.devices_changed(&primary); // the first answer was perhaps a failure, after which nobody told the caches
+        app.cut_off(&primary); // the first answer was perhaps a failure, after which nobody told the caches
         return Ok(Json(RevokedDevice { device_id, revoked_at }));
     }
     let accepted = decide_revocation(&envelope, app.clock.now(), app.server())?;
     let revoked = to_the_end(async move {
         let revoked = app.store.revoke(accepted).await;
-        app.devices_changed(&primary); // also after a failure: what was written may yet turn out to be there
+        app.cut_off(&primary); // also after a failure: what was written may yet turn out to be there
         let revoked = revoked??;
         app.wake(&revoked.woken);
         Ok::<_, ApiError>(revoked)

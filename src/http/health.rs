@@ -32,12 +32,15 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
     Json(Health { status: "ok", server, version: env!("CARGO_PKG_VERSION") }).into_response()
 }
 
-/// Whether requests should be sent here: 503 with reasons while the server stops or its store takes no writes.
+/// Whether requests should be sent here: 503 with reasons while the server stops or its store takes no writes, and before
+/// logins to a configured NATS are possible for the first time.
 #[utoipa::path(
     get, path = "/v1/readyz", tag = "server",
     responses((status = 200, description = "Send requests", body = Readiness),
               (status = 503, description = "Send none, with reasons", body = Readiness))
 )]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
-    Readiness::of(app.is_draining(), app.stores())
+    let readiness = Readiness::of(app.is_draining(), app.stores());
+    // Later NATS may be gone for a while: HTTP goes on.
+    if app.nats.as_ref().is_some_and(|nats| !nats.is_up()) { readiness.but("nats") } else { readiness }
 }

@@ -1,13 +1,21 @@
 //! `POST /internal/nats/auth`.
 
+use std::sync::Arc;
+
+use axum::extract::State;
+
 use super::schema::ProblemBody;
+use crate::app::App;
 use crate::error::ApiError;
 
-/// Decides on a NATS login for a bridge; nats-server itself never calls it. This server runs without NATS.
+/// Decides on a NATS login for a bridge; nats-server itself never calls it.
 #[utoipa::path(
     post, path = "/internal/nats/auth", tag = "internal",
-    responses((status = 501, description = "`nats_not_configured`", body = ProblemBody, content_type = "application/problem+json"))
+    responses(
+        (status = 404, description = "`not_found`: this server runs with NATS, and answers elsewhere", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "`nats_not_configured`", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
-pub(crate) async fn nats_auth() -> ApiError {
-    ApiError::NatsNotConfigured
+pub(crate) async fn nats_auth(State(app): State<Arc<App>>) -> ApiError {
+    if app.nats.is_some() { ApiError::NotFound } else { ApiError::NatsNotConfigured }
 }

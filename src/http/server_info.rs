@@ -42,6 +42,9 @@ pub(crate) struct ServerInfo<'a> {
     /// The web client that it serves: `built_in`, `folder` or `none`.
     #[schema(example = "built_in", pattern = "^(built_in|folder|none)$")]
     web_client: &'static str,
+    /// Where clients reach NATS, the preferred first; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats_urls: Option<&'a [String]>,
     /// Bounds of single requests.
     limits: LimitsInfo,
     /// The server's clock, for a client whose own is wrong.
@@ -89,6 +92,7 @@ pub(crate) async fn server_info(State(app): State<Arc<App>>) -> Response {
         session_key: app.sessions.public_key(),
         receipt_key: app.receipts.public_key(),
         web_client: app.web.name(),
+        nats_urls: app.nats.as_ref().map(|nats| &*nats.public_urls).filter(|urls| !urls.is_empty()),
         limits: LimitsInfo {
             handle_bytes_min: kez_core::HANDLE_BYTES_MIN,
             handle_bytes_max: kez_core::HANDLE_BYTES_MAX,

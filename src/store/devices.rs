@@ -137,6 +137,15 @@ pub struct ActiveDevice {
     pub is_suspended: bool,
 }
 
+/// How an account stands that holds a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How many devices it has revoked so far.
+    pub revocations: u64,
+    /// Whether it is suspended.
+    pub is_suspended: bool,
+}
+
 /// What an enrolment came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enrolled {
@@ -245,6 +254,9 @@ pub trait Devices: std::fmt::Debug + Send + Sync + 'static {
         primary: &PublicKey,
         device_id: &DeviceId,
     ) -> Result<Option<ActiveDevice>, StoreError>;
+
+    /// How the account of this key stands; `None`: the key holds no handle.
+    async fn standing(&self, primary: &PublicKey) -> Result<Option<Standing>, StoreError>;
 
     /// A device, also a revoked one.
     async fn device(

@@ -31,7 +31,8 @@ pub use conversations::{
 };
 pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
-    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
+    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, Standing, StoredDevice,
+    Woken,
 };
 pub use inbox::{
     AckRefusal, ConversationRow, CursorRefusal, DeviceChange, EVENT_BYTES, Event, InboxLimits, InboxPage,

@@ -5,6 +5,7 @@ mod framing;
 mod internal;
 mod methods;
 mod model;
+mod nats;
 mod openapi;
 mod program;
 mod shutdown;

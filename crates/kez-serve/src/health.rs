@@ -29,6 +29,14 @@ impl Readiness {
         }
         Self { status: if reasons.is_empty() { "ready" } else { "not_ready" }, reasons }
     }
+
+    /// Not ready, also for this reason.
+    #[must_use]
+    pub fn but(mut self, reason: &'static str) -> Self {
+        self.status = "not_ready";
+        self.reasons.push(reason);
+        self
+    }
 }
 
 /// 200, or 503 with the reasons.

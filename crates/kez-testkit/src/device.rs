@@ -1,5 +1,7 @@
 //! Devices with fixed ids and keys, and the documents by which their people take them in and let them go.
 
+use std::sync::{Arc, Mutex};
+
 use kez_core::http_signature::Signer;
 use kez_core::{
     DEVICE_SECONDS_MAX, Device, DeviceCertificate, DeviceId, DeviceRevocation, Document, Envelope,
@@ -18,6 +20,8 @@ use crate::client::Call;
 pub struct DeviceActor {
     owner: Actor,
     name: String,
+    /// What took it in last.
+    enrolment: Arc<Mutex<Option<String>>>,
 }
 
 /// An enrolment in the making, whose parts may disagree.
@@ -33,7 +37,7 @@ pub struct DeviceDraft {
 
 impl DeviceActor {
     pub(crate) fn new(owner: &Actor, name: &str) -> Self {
-        Self { owner: owner.clone(), name: name.to_owned() }
+        Self { owner: owner.clone(), name: name.to_owned(), enrolment: Arc::default() }
     }
 
     /// Whose it is.
@@ -60,7 +64,17 @@ impl DeviceActor {
 
     /// Takes it in, by an envelope signed now.
     pub async fn enrol(&self) -> Answer {
-        self.owner.net().post("/v1/devices").json(self.enrolment()).send().await
+        let enrolment = self.enrolment();
+        let answer = self.owner.net().post("/v1/devices").json(enrolment.clone()).send().await;
+        if answer.status() < 300 {
+            *self.enrolment.lock().expect("no panic before") = Some(enrolment);
+        }
+        answer
+    }
+
+    /// The envelope by which [`enrol`](Self::enrol) took it in last; one signed now, if it never did.
+    pub fn enrolment_at_first(&self) -> String {
+        self.enrolment.lock().expect("no panic before").clone().unwrap_or_else(|| self.enrolment())
     }
 
     /// Registers its owner under the owner's name, unless that was done before, takes the device in, and makes contacts of

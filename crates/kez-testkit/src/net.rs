@@ -44,6 +44,8 @@ pub struct Setup {
     pub web: Option<&'static web_assets::Client>,
     /// When the server's time begins.
     pub start: Timestamp,
+    /// Whether the server lives by the machine's clock: with other programs beside it that do.
+    pub live_clock: bool,
     /// The folder that goes with the test: for files to be named in flags.
     pub dir: PathBuf,
 }
@@ -176,7 +178,7 @@ impl Net {
 
     /// The server's time.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        if lock(&self.shared.setup).live_clock { SystemClock::new().now() } else { self.clock.now() }
     }
 
     /// Lets time pass.
@@ -316,6 +318,9 @@ impl Setup {
             sig_bind: SigBind(None),
             sig_chain_limits: ChainLimits::off(),
             sig_storage_max: ByteSize(1 << 40),
+            nats_url: Vec::new(),
+            nats_keys: dir.join("kez-nats"),
+            nats_public_url: Vec::new(),
         };
         Self {
             args,
@@ -324,13 +329,16 @@ impl Setup {
             streams: StreamLimits::default(),
             web: None,
             start: START.parse().expect("a time"),
+            live_clock: false,
             dir: dir.to_owned(),
         }
     }
 
     fn parts(&self, clock: &Arc<ManualClock>) -> (ServeArgs, World) {
+        let clock: Arc<dyn Clock> =
+            if self.live_clock { Arc::new(SystemClock::new()) } else { Arc::clone(clock) as Arc<dyn Clock> };
         let world = World {
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            clock,
             rng: Arc::new(SystemRng),
             outgoing: (self.outgoing)(),
             limits: self.limits.clone(),

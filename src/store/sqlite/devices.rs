@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{SqliteStore, damaged, inbox, key_packages, leaving, operations, read_time, read_u64};
 use crate::store::devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,
-    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, StoredDevice, Woken,
+    DeviceRow, Devices, EnrolRefusal, Enrolled, EnrolledHow, RevokeRefusal, Revoked, Standing, StoredDevice,
+    Woken,
 };
 use crate::store::{DeviceChange, StoreError};
 
@@ -37,6 +38,10 @@ impl Devices for SqliteStore {
         device_id: &DeviceId,
     ) -> Result<Option<ActiveDevice>, StoreError> {
         Ok(self.database.read(|db| active_device(db, primary, device_id))?)
+    }
+
+    async fn standing(&self, primary: &PublicKey) -> Result<Option<Standing>, StoreError> {
+        Ok(self.database.read(|db| standing(db, primary))?)
     }
 
     async fn device(
@@ -256,6 +261,20 @@ fn active_device(
         })
     })
     .optional()
+}
+
+fn standing(db: &Connection, primary: &PublicKey) -> rusqlite::Result<Option<Standing>> {
+    if !is_registered(db, primary)? {
+        return Ok(None);
+    }
+    db.prepare_cached("SELECT ifnull((SELECT revocations FROM accounts WHERE primary_key = ?1), 0)")?
+        .query_row([primary.as_bytes()], |row| {
+            Ok(Standing {
+                revocations: read_u64(row, 0)?,
+                is_suspended: operations::is_key_suspended(db, primary)?,
+            })
+        })
+        .optional()
 }
 
 fn device(

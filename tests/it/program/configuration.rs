@@ -53,6 +53,9 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878
     --sig-chain-limits | KEZ_CHAT_SIG_CHAIN_LIMITS | 10/h,30/d,100/w
     --sig-storage-max | KEZ_CHAT_SIG_STORAGE_MAX | 10GiB
+    --nats-url | KEZ_CHAT_NATS_URL | -
+    --nats-keys | KEZ_CHAT_NATS_KEYS | kez-nats
+    --nats-public-url | KEZ_CHAT_NATS_PUBLIC_URL | -
     "#);
 }
 
