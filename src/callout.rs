@@ -143,7 +143,12 @@ impl Callout {
         let token = open(&self.nats.keys.xkey, &xkey, sealed)?;
         let now = app.clock.now().unix_seconds();
         let request = CalloutRequest::read(&token, &xkey, &self.nats.keys.issuer.public_key(), now)?;
-        if self.seen.is_new(&request.id, request.expires, now) { Ok(request) } else { Err(Silence::Repeated) }
+        // By its one-time key: the `jti` of two requests of one server in one second is the same.
+        if self.seen.is_new(&request.user.to_string(), request.expires, now) {
+            Ok(request)
+        } else {
+            Err(Silence::Repeated)
+        }
     }
 
     /// Checks 4 to 9.
@@ -245,10 +250,14 @@ impl Callout {
 }
 
 fn log(decided: &Decided) {
+    let request = &decided.request.id;
     match &decided.verdict {
         Ok(grant) => {
-            tracing::debug!(key.short = %grant.account.short(), device = %grant.device, "logged in to NATS");
+            let (key, device) = (grant.account.short(), grant.device);
+            tracing::debug!(nats.request = %request, key.short = %key, %device, "logged in to NATS");
         }
-        Err(reason) => tracing::info!(reason = %reason, "a login to NATS was refused"),
+        Err(reason) => {
+            tracing::info!(nats.request = %request, reason = %reason, "a login to NATS was refused")
+        }
     }
 }

@@ -8,11 +8,11 @@ use super::schema::ProblemBody;
 use crate::app::App;
 use crate::error::ApiError;
 
-/// Decides on a NATS login for a bridge; nats-server itself never calls it.
+/// Reserved for a bridge that asks about NATS logins over HTTP; nats-server itself never calls it.
 #[utoipa::path(
     post, path = "/internal/nats/auth", tag = "internal",
     responses(
-        (status = 404, description = "`not_found`: this server runs with NATS, and answers elsewhere", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: this server runs with NATS, which asks it by itself", body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "`nats_not_configured`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -56,7 +56,6 @@ pub fn write(
          \n\
          Start NATS         nats-server -c {dir}/nats.conf\n\
          Start this server  kez-chat-server --nats-url nats://127.0.0.1:{port} --nats-keys {dir}\n\
-         Then check         kez-chat-server doctor --nats-url nats://127.0.0.1:{port} --nats-keys {dir}\n\
          \n\
          Give the NATS server nats.conf and nothing else of the folder. Back the folder up: whoever has issuer.seed\n\
          can log in as anybody.",

@@ -65,7 +65,9 @@ pub(super) fn kick(nats: &Arc<Nats>, one: &Connection) {
     let body = format!("{{\"cid\":{}}}", one.cid);
     let nats = Arc::clone(nats);
     tokio::spawn(async move {
-        if let Err(error) = nats.sys.publish(subject, body.into()).await {
+        // A request without a reply subject is not looked at; nobody waits for the answer.
+        let reply = nats.sys.new_inbox();
+        if let Err(error) = nats.sys.publish_with_reply(subject, reply, body.into()).await {
             tracing::error!(error = %error, "a connection cannot be ended");
         }
     });

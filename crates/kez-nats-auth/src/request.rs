@@ -30,7 +30,7 @@ pub struct CalloutRequest {
     pub server: Nkey,
     /// The key that it takes the answer sealed to.
     pub server_xkey: Nkey,
-    /// Unique to this request.
+    /// Of this request, for logs. Not unique: servers derive it from claims that are the same within a second.
     pub id: String,
     /// When it is over, in Unix seconds.
     pub expires: i64,

@@ -149,7 +149,6 @@ async fn forged_logins(version: NatsVersion) {
         ("a spoilt envelope", Box::new(|n| with(alice.nats_login(n), "auth_token", token("{}")))),
         ("a long token", Box::new(|n| with(alice.nats_login(n), "auth_token", "A".repeat(2_561)))),
         ("a password beside", Box::new(|n| with(with(alice.nats_login(n), "user", "alice"), "pass", "x"))),
-        ("a JWT beside", Box::new(|n| with(alice.nats_login(n), "jwt", "a.b.c"))),
     ];
     for wire in [Wire::Tcp, Wire::WebSocket] {
         // What the forgeries are made from is good.
