@@ -17,7 +17,7 @@ const fn op(name: &'static str, method: Method, path: &'static str) -> Op {
     Op { name, method, path }
 }
 
-/// All that stand for a route. `hello` and `eph` are over NATS alone.
+/// All that stand for a route. `hello` is over NATS alone.
 pub(crate) const OPS: &[Op] = &[
     op("server", Method::GET, "/v1/server"),
     op("by_handle", Method::GET, "/v1/u/{handle}"),
@@ -36,6 +36,9 @@ pub(crate) const OPS: &[Op] = &[
     op("commit", Method::POST, "/v1/conversations/{cid}/commit"),
     op("frames_append", Method::POST, "/v1/conversations/{cid}/frames"),
     op("frames", Method::GET, "/v1/conversations/{cid}/frames"),
+    op("contacts", Method::GET, "/v1/contacts"),
+    op("contact_remove", Method::DELETE, "/v1/contacts/{primary}"),
+    op("conversation_accept", Method::POST, "/v1/conversations/{cid}/accept"),
     op("inbox", Method::GET, "/v1/inbox"),
     op("inbox_ack", Method::POST, "/v1/inbox/ack"),
     op("store_list", Method::GET, "/v1/store"),

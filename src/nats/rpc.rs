@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderValue, Request, StatusCode};
-use kez_core::{ConversationId, PublicKey};
+use kez_core::PublicKey;
 use kez_nats_auth::{CallSubject, Device};
 use kez_serve::client_addr::speaks_as;
 use kez_serve::problem::Problem;
@@ -27,7 +27,6 @@ use super::connections::list;
 use super::kick::kick;
 use super::{Failed, Nats, ops};
 use crate::app::App;
-use crate::base64url::Base64Url;
 use crate::caller::{Authenticated, Caller};
 use crate::error::ApiError;
 use crate::router;
@@ -39,9 +38,6 @@ const QUEUE: &str = "kez-rpc";
 const AT_ONCE: usize = 1_024;
 /// The longest answer, in bytes: the broker takes 128 KiB, and a reader far away should not be cut off by ten of them.
 const ANSWER_BYTES_MAX: usize = 96 * 1024;
-/// The longest ephemeral event, in bytes: a padded ciphertext of something small.
-const EPHEMERAL_BYTES_MAX: usize = 2 * 1024;
-
 /// In a path or a query, what stands for itself.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
@@ -88,14 +84,6 @@ struct Hello {
     server_time: String,
     /// When this connection is ended by the server, give or take the seconds since it began.
     expires_at: String,
-}
-
-/// An ephemeral event.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ephemeral {
-    cid: ConversationId,
-    data: Base64Url,
 }
 
 /// Serves until the client closes.
@@ -162,7 +150,6 @@ impl Service {
         };
         match call.op {
             "hello" => self.hello(call, by.caller()).await,
-            "eph" => self.ephemeral(by.caller().ok_or(ApiError::DeviceRequired)?, &body).await,
             name => {
                 let op = ops::find(name).ok_or(ApiError::NotFound)?;
                 let mut request = request(op, &body).ok_or(ApiError::Shape)?;
@@ -200,28 +187,6 @@ impl Service {
         let expires_at = caller.map_or(expires_at, |caller| expires_at.min(caller.expires_at));
         let (server_time, expires_at) = (now.to_string(), expires_at.to_string());
         Ok(Json(Hello { inbox, head, server_time, expires_at }).into_response())
-    }
-
-    /// Passes a ciphertext on to the other people of a conversation, and keeps nothing of it.
-    async fn ephemeral(&self, caller: &Caller, body: &CallBody<'_>) -> Result<Response, ApiError> {
-        let raw = body.body.ok_or(ApiError::Shape)?.get();
-        let event: Ephemeral = serde_json::from_str(raw).map_err(|_| ApiError::Shape)?;
-        if event.data.0.is_empty() || event.data.0.len() > EPHEMERAL_BYTES_MAX {
-            return Err(ApiError::Shape);
-        }
-        let conversation = self.app.store.conversation(caller.account, event.cid).await?;
-        let conversation = conversation.ok_or(ApiError::NotFound)?;
-        let told = serde_json::json!({
-            "cid": event.cid, "from": caller.primary, "device_id": caller.device_id, "data": event.data,
-        })
-        .to_string();
-        for member in conversation.members.as_slice() {
-            let Some(inbox) = self.app.inboxes.subject(&*self.app.store, member).await? else { continue };
-            if let Err(error) = self.nats.home.publish(format!("{inbox}.eph"), told.clone().into()).await {
-                tracing::warn!(error = %error, "an ephemeral event was not sent");
-            }
-        }
-        Ok(StatusCode::NO_CONTENT.into_response())
     }
 
     /// Ends the connections of a device that asks without end.
