@@ -4,7 +4,9 @@
 //! - [`edge`]: what every request meets first and every response last; [`problem`]: error bodies (RFC 9457).
 //! - [`client_addr`], [`rate`], [`body`]: whose request it is, how often, and its body within limits.
 //! - [`reply`], [`etag`], [`health`], [`openapi`], [`page`]: answers that are the same everywhere.
-//! - [`sqlite`], [`storage`]: one durable file; what a store says when it cannot answer.
+//! - [`sqlite`], [`postgres`], [`storage`]: one durable file, or a database that many share; what a store says when it
+//!   cannot answer.
+//! - [`place`]: where a server keeps what it keeps.
 //! - [`clock`], [`rng`]: time and chance as dependencies.
 //! - [`flags`], [`telemetry`], [`signals`]: how a process is told, speaks and ends.
 //!
@@ -22,6 +24,8 @@ pub mod health;
 pub mod listen;
 pub mod openapi;
 pub mod page;
+pub mod place;
+pub mod postgres;
 pub mod problem;
 pub mod rate;
 pub mod reply;
