@@ -32,6 +32,7 @@ pub mod mls;
 mod nats;
 mod net;
 mod oracle;
+mod postgres;
 pub mod process;
 mod sig_net;
 mod talk_oracle;
@@ -50,6 +51,7 @@ pub use mls::MlsDevice;
 pub use nats::{NatsPeer, NatsServer, NatsVersion, Said, Wire, nats_login};
 pub use net::{Net, START, Setup};
 pub use oracle::Registry;
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use sig_net::SigNet;
 pub use talk_oracle::{Talk, check_conversations};
 
