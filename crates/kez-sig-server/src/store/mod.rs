@@ -1,10 +1,12 @@
 //! What the sig-server keeps, in operations of its domain. SQL lives in the engines below and nowhere else.
 //!
-//! [`ChainStore`] is a trait because there will be two engines. `conformance` is what each of them has to pass.
+//! [`ChainStore`] is a trait because there are two engines. `conformance` is what each of them has to pass.
 
 #[cfg(test)]
 mod conformance;
+mod postgres;
 mod sqlite;
+mod stored;
 
 use std::fmt;
 
@@ -16,6 +18,7 @@ use kez_core::{PrimaryKey, Timestamp};
 use kez_serve::rate::RetryAfter;
 use kez_serve::storage::{StoreError, StoreHealth};
 
+pub use postgres::PostgresChainStore;
 pub use sqlite::SqliteChainStore;
 
 use crate::extension::Extension;

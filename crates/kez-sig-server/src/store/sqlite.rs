@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use kez_core::sigchain::{EventHash, Head};
-use kez_core::{NostrKey, PrimaryKey, PublicKey, Timestamp};
+use kez_core::{PrimaryKey, Timestamp};
 use kez_serve::sqlite::{CopyError, Database, JobError, Migration, OpenError, Options};
 use kez_serve::storage::{StoreError, StoreHealth};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use sha2::{Digest as _, Sha256};
 
+use super::stored::{Damage, PIECE_BYTES, Stored, event_hash, grow, key_bytes, key_of, line_bytes};
 use super::{AppendRefusal, Appended, ChainStore, Reading, Totals};
 use crate::extension::Extension;
-use crate::limits::{Kind, Quotas};
+use crate::limits::Quotas;
 
 /// Never edited after a release; a change is a new file.
 const MIGRATIONS: &[Migration] =
@@ -23,13 +23,6 @@ const MIGRATIONS: &[Migration] =
 
 /// Marks our files (`PRAGMA application_id`).
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZg");
-
-/// Places that belong to one chain: more than `kez_core::sigchain::EVENTS_MAX`.
-const PLACES: i64 = 1 << 14;
-
-/// A piece of a chain ends once it has as many bytes: read inline in some dozen microseconds, and few enough that ten
-/// thousand readers fit into memory.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// A [`ChainStore`] in one SQLite file.
 pub struct SqliteChainStore {
@@ -123,15 +116,6 @@ impl ChainStore for SqliteChainStore {
     }
 }
 
-/// A row of `chains`.
-#[derive(Debug, Clone)]
-struct Stored {
-    number: i64,
-    head: Head,
-    bytes: u64,
-    counted_at: Vec<i64>,
-}
-
 const SELECT: &str = "SELECT number, chain, primary_key, seq, hash, bytes, counted_at, checksum FROM chains";
 
 fn find(db: &Connection, chain: &PrimaryKey) -> rusqlite::Result<Option<Stored>> {
@@ -180,36 +164,6 @@ fn overtaken(
         return Ok(Appended::SameAgain);
     }
     Err(JobError::Refused(AppendRefusal::Conflict { head: stored.map(|stored| stored.head) }))
-}
-
-/// The chain with the event, if there is room for it.
-fn grow(
-    number: i64,
-    stored: Option<&Stored>,
-    extension: &Extension,
-    stored_bytes: u64,
-    now: i64,
-    quotas: &Quotas,
-) -> Result<Stored, AppendRefusal> {
-    let counted_at = stored.map_or(&[][..], |stored| &stored.counted_at);
-    let (kind, counted_at) = match (stored, extension.is_revocation()) {
-        (Some(_), true) => (Kind::Revocation, counted_at.to_vec()),
-        (_, is_revocation) => {
-            quotas.chain.admit(counted_at, now).map_err(AppendRefusal::RateLimited)?;
-            let kind = if stored.is_none() { Kind::First } else { Kind::Further };
-            (kind, if is_revocation { Vec::new() } else { quotas.chain.remember(counted_at, now) })
-        }
-    };
-    if !quotas.has_room(kind, stored_bytes, line_bytes(extension)) {
-        return Err(AppendRefusal::StorageMax);
-    }
-    let bytes = stored.map_or(0, |stored| stored.bytes) + line_bytes(extension);
-    Ok(Stored { number, head: *extension.head(), bytes, counted_at })
-}
-
-/// An event's bytes as it is served, the line end among them.
-fn line_bytes(extension: &Extension) -> u64 {
-    extension.envelope().len() as u64 + 1
 }
 
 impl Stored {
@@ -272,29 +226,6 @@ impl Stored {
         };
         Ok(written == 1)
     }
-
-    /// Where the event `seq` lies, if there is one.
-    fn place(&self, seq: u64) -> i64 {
-        self.number * PLACES + seq.min(PLACES as u64 - 1).cast_signed()
-    }
-
-    fn counted_at_bytes(&self) -> Vec<u8> {
-        self.counted_at.iter().flat_map(|at| at.to_be_bytes()).collect()
-    }
-
-    /// The column `checksum`.
-    fn checksum(&self) -> i64 {
-        let digest = Sha256::new()
-            .chain_update(self.number.to_be_bytes())
-            .chain_update(key_bytes(&self.head.chain))
-            .chain_update(key_bytes(&self.head.primary))
-            .chain_update(self.head.seq.to_be_bytes())
-            .chain_update(self.head.hash.as_bytes())
-            .chain_update(self.bytes.to_be_bytes())
-            .chain_update(self.counted_at_bytes());
-        let digest: [u8; 32] = digest.finalize().into();
-        digest.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
-    }
 }
 
 fn hash_at(db: &Connection, stored: &Stored, seq: u64) -> rusqlite::Result<Option<EventHash>> {
@@ -302,9 +233,7 @@ fn hash_at(db: &Connection, stored: &Stored, seq: u64) -> rusqlite::Result<Optio
         return Ok(None);
     }
     db.prepare_cached("SELECT envelope FROM events WHERE place = ?1")?
-        .query_row([stored.place(seq)], |row| {
-            Ok(EventHash::from_bytes(Sha256::digest(row.get_ref(0)?.as_bytes()?).into()))
-        })
+        .query_row([stored.place(seq)], |row| Ok(event_hash(row.get_ref(0)?.as_str()?)))
         .optional()
 }
 
@@ -351,38 +280,6 @@ fn totals(db: &Connection) -> rusqlite::Result<Totals> {
         let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
         Ok(Totals { chains: unsigned(0)?, events: unsigned(1)?, bytes: unsigned(2)? })
     })
-}
-
-/// A key as it is stored: a byte for its system, and its 32 bytes.
-fn key_bytes(key: &PrimaryKey) -> [u8; 33] {
-    let (system, bytes) = match key {
-        PrimaryKey::Ed25519(key) => (1, key.as_bytes()),
-        PrimaryKey::Nostr(key) => (2, key.as_bytes()),
-    };
-    let mut stored = [system; 33];
-    stored[1..].copy_from_slice(bytes);
-    stored
-}
-
-fn key_of(stored: [u8; 33]) -> Option<PrimaryKey> {
-    let (system, bytes) = stored.split_first_chunk::<1>()?;
-    let bytes = bytes.try_into().ok()?;
-    match system {
-        [1] => Some(PublicKey::from_bytes(bytes).into()),
-        [2] => Some(NostrKey::from_bytes(bytes).into()),
-        _ => None,
-    }
-}
-
-/// What this program cannot have written.
-#[derive(Debug, thiserror::Error)]
-enum Damage {
-    #[error("the row of a chain is damaged")]
-    Head,
-    #[error("the last event of a chain is damaged or missing")]
-    LastEvent,
-    #[error("events of a chain are missing")]
-    Gap,
 }
 
 fn damaged(column: usize, damage: Damage) -> rusqlite::Error {
