@@ -72,11 +72,11 @@ fn three_people_with_two_devices_each_end_with_the_same() {
         }
         let device = &mut devices[chance.below(6)];
         device.wake();
-        let order = json!({ "send": { "to": cid, "text": number.to_string() } });
-        device.running.as_mut().unwrap().say(&order.to_string());
-        if chance.below(4) == 0 {
-            device.running.as_ref().unwrap().until(|line| line["event"] == "sent");
-        }
+        let running = device.running.as_mut().unwrap();
+        let mark = number.to_string();
+        running.say(&json!({ "send": { "to": cid, "text": mark }, "ref": mark }).to_string());
+        // What was not answered yet may die with the program: it was promised to nobody.
+        running.until(|line| line["event"] == "done" && line["ref"] == mark.as_str());
     }
     for device in &mut devices {
         device.wake();
