@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use kez_core::{PublicKey, ServerName, Timestamp};
+use kez_core::{ConversationId, PublicKey, ServerName, Timestamp};
 use kez_serve::client_addr::Client;
 use kez_serve::clock::Clock;
 use kez_serve::openapi::Documents;
@@ -21,12 +21,14 @@ use crate::base_url::BaseUrl;
 use crate::blobs::depot::Depot;
 use crate::bus::Bus;
 use crate::caller::{Authorities, KnownDevices, Sessions};
+use crate::error::ApiError;
 use crate::events::Streams;
 use crate::leaving::Receipts;
 use crate::nats::{Inboxes, Nats};
 use crate::record::Records;
 use crate::registration::Policy;
 use crate::resolve::Resolver;
+use crate::sending::SendingRates;
 use crate::store::{AccountId, Store, Woken};
 use crate::web::WebClient;
 use crate::webfinger::Descriptors;
@@ -110,7 +112,8 @@ const UPLOADS: NonZeroU32 = NonZeroU32::new(30).unwrap();
 /// A class whose children ask each other on their first day; a person asks a few a week. Per hour.
 const DIRECT_CONVERSATIONS: NonZeroU32 = NonZeroU32::new(300).unwrap();
 
-/// Allowances of one client network (an IPv4 address or an IPv6 /64; a /48 has 20 times as much for all its /64s).
+/// Allowances of one client network (an IPv4 address or an IPv6 /64; a /48 has 20 times as much for all its /64s), and what
+/// accounts may send.
 #[derive(Debug)]
 pub(crate) struct Limits {
     registrations: RateLimit,
@@ -121,6 +124,7 @@ pub(crate) struct Limits {
     uploads: RateLimit,
     direct_conversations: RateLimit,
     exports: RateLimit,
+    sending: SendingRates,
 }
 
 impl Limits {
@@ -139,6 +143,7 @@ impl Limits {
             uploads: limit(UPLOADS, 60),
             direct_conversations: limit(DIRECT_CONVERSATIONS, 3_600),
             exports: limit(EXPORTS, 600),
+            sending: SendingRates::new(Arc::clone(clock)),
         }
     }
 }
@@ -182,6 +187,17 @@ impl App {
     /// Counts the creation of a conversation of two, which may be a request.
     pub(crate) fn admit_direct_conversation(&self, client: Client) -> Result<(), RetryAfter> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.direct_conversations.check(&client.net()))
+    }
+
+    /// Counts what an account sends to a conversation, by its [`weight`](crate::sending::weight).
+    pub(crate) fn admit_sending(
+        &self,
+        account: AccountId,
+        cid: ConversationId,
+        weight: u64,
+    ) -> Result<(), ApiError> {
+        let Some(limits) = &self.limits else { return Ok(()) };
+        limits.sending.check(account, cid, weight).map_err(ApiError::SendingLimited)
     }
 
     /// The time by which things are old enough to be dropped: not ahead, whatever the clock shows.

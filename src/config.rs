@@ -269,6 +269,10 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_RETENTION_DAYS", default_value_t = RETENTION_DAYS_MAX, value_name = "DAYS", value_parser = clap::value_parser!(u8).range(1..=i64::from(RETENTION_DAYS_MAX)))]
     pub retention_days: u8,
 
+    /// Bytes that the database may take before it takes no more messages
+    #[arg(long, env = "KEZ_CHAT_MESSAGE_STORAGE_MAX", default_value = "10GiB", value_name = "SIZE")]
+    pub message_storage_max: ByteSize,
+
     /// Folder for attachments [default: kez-chat-blobs beside the database]
     #[arg(long, env = "KEZ_CHAT_BLOB_STORE", value_name = "DIR", value_parser = blob_folder)]
     pub blob_store: Option<PathBuf>,

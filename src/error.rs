@@ -153,6 +153,9 @@ pub(crate) enum ApiError {
     /// Too many calls.
     #[error(transparent)]
     RateLimited(#[from] RetryAfter),
+    /// The account sends too much.
+    #[error("this account sends too much; try again in {} s", .0.seconds)]
+    SendingLimited(RetryAfter),
     /// The inbox cannot be read from there.
     #[error(transparent)]
     Cursor(#[from] CursorRefusal),
@@ -207,6 +210,8 @@ fn problem(error: ApiError) -> Problem {
     let bad = |code, title| refused(StatusCode::BAD_REQUEST, code, title);
     let forbidden = |code, title| refused(StatusCode::FORBIDDEN, code, title);
     let conflict = |code, title| refused(StatusCode::CONFLICT, code, title);
+    let not_now =
+        |code, title, seconds| refused(StatusCode::TOO_MANY_REQUESTS, code, title).retry_after(seconds);
     let unauthorized =
         |code, title| refused(StatusCode::UNAUTHORIZED, code, title).header(WWW_AUTHENTICATE, CHALLENGE);
     match error {
@@ -260,7 +265,10 @@ fn problem(error: ApiError) -> Problem {
         ApiError::WebFinger(_) | ApiError::BadResource => bad("bad_resource", "Not a resource"),
         ApiError::NotFound => refused(StatusCode::NOT_FOUND, "not_found", "Not found"),
         ApiError::RateLimited(RetryAfter { seconds }) => {
-            refused(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests").retry_after(seconds)
+            not_now("rate_limited", "Too many requests", seconds)
+        }
+        ApiError::SendingLimited(RetryAfter { seconds }) => {
+            not_now("sending_limited", "Too much is sent", seconds)
         }
         ApiError::BadCursor
         | ApiError::Cursor(CursorRefusal::BeyondHead { .. })
@@ -272,14 +280,8 @@ fn problem(error: ApiError) -> Problem {
             NoMailbox::DeviceRevoked => problem(ApiError::UnknownDevice),
             NoMailbox::AccountSuspended => problem(ApiError::AccountSuspended),
         },
-        ApiError::TooManyStreams(_) => {
-            refused(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", "Too many streams")
-                .retry_after(STREAM_RETRY_S)
-        }
-        ApiError::TooManyWrites(_) => {
-            refused(StatusCode::TOO_MANY_REQUESTS, "too_many_writes", "Too many writes at once")
-                .retry_after(WRITE_RETRY_S)
-        }
+        ApiError::TooManyStreams(_) => not_now("too_many_streams", "Too many streams", STREAM_RETRY_S),
+        ApiError::TooManyWrites(_) => not_now("too_many_writes", "Too many writes at once", WRITE_RETRY_S),
         ApiError::NoHead => {
             Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, HeaderValue::from_static("GET"))
         }
@@ -358,6 +360,7 @@ fn refused_upload(refusal: UploadRefusal) -> Problem {
     let (status, code, title) = match refusal {
         UploadRefusal::DeviceRevoked => return problem(ApiError::UnknownDevice),
         UploadRefusal::AccountSuspended => return problem(ApiError::AccountSuspended),
+        UploadRefusal::StorageFull => return StoreError::Full.into(),
         UploadRefusal::OtherCertificate => {
             (StatusCode::BAD_REQUEST, "bad_key_package", "Not a key package of the device")
         }

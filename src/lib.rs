@@ -34,6 +34,7 @@ pub mod admin;
 pub mod backup;
 pub mod config;
 pub mod router;
+pub mod sending;
 pub mod server;
 pub mod small_store;
 pub mod store;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use kez_core::ServerName;
 use kez_serve::clock::{Clock, SystemClock};
@@ -35,7 +36,7 @@ use crate::retention::{self, Sweeper};
 use crate::router;
 use crate::secret::{SecretError, Secrets};
 use crate::sigchains::{SigListener, Sigchains};
-use crate::store::{AuditId, SqliteStore, Store, StoreError};
+use crate::store::{AuditId, MessageLimits, SqliteStore, Store, StoreError};
 use crate::web::WebClient;
 use crate::webfinger::Descriptors;
 use crate::writes::Writes;
@@ -155,7 +156,7 @@ impl Server {
             Listener::bind(args.bind).map_err(|source| StartError::Bind { addr: args.bind, source })?;
         let secrets = Secrets::load_or_create(&args.secret_file(), &*world.rng)?;
         let nats = Nats::connect(args).await?;
-        let store = Arc::new(SqliteStore::open(&args.db)?);
+        let store = Arc::new(SqliteStore::open(&args.db)?.limited(message_limits(args)));
         let seen = match take_over(&*store, &args.server).await {
             Ok(seen) => seen,
             Err(error) => {
@@ -285,6 +286,13 @@ impl Server {
 async fn take_over(store: &dyn Store, server: &ServerName) -> Result<AuditId, StartError> {
     claim(store, server).await?;
     Ok(store.audit_head().await?)
+}
+
+fn message_limits(args: &ServeArgs) -> MessageLimits {
+    MessageLimits {
+        storage_bytes_max: args.message_storage_max.0,
+        period: Duration::from_hours(24 * u64::from(args.retention_days)),
+    }
 }
 
 fn open_depot(args: &ServeArgs) -> Result<Depot, StartError> {

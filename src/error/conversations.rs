@@ -8,8 +8,9 @@ use crate::contacts::{REQUEST_BUNDLE_BYTES_MAX, REQUEST_FRAME_BYTES_MAX, REQUEST
 use crate::conversations::{
     BUNDLE_BYTES_MAX, BundleFault, FRAME_BYTES_MAX, FrameFault, GROUP_INFO_BYTES_MAX,
 };
+use crate::sending::NoRoom;
 use crate::store::{
-    AcceptRefusal, BundleRefusal, FrameRefusal, Head, NotAdmitted, PageRefusal, RemoveRefusal,
+    AcceptRefusal, BundleRefusal, FrameRefusal, Head, NotAdmitted, PageRefusal, RemoveRefusal, StoreError,
 };
 
 /// Why a call about a conversation is refused.
@@ -49,6 +50,12 @@ pub(super) fn problem(error: &ConversationError) -> Problem {
         }
         ConversationError::FrameRefused(FrameRefusal::StaleEpoch(Head { epoch, seq })) => {
             problem.with("epoch", *epoch).with("seq", *seq)
+        }
+        ConversationError::FrameRefused(FrameRefusal::NoRoom(NoRoom::Quota {
+            retry_after_s: Some(seconds),
+        })) => {
+            // Also where it stands among the verdicts on several frames, which have no headers.
+            problem.retry_after(*seconds).with("retry_after_s", *seconds)
         }
         ConversationError::BundleRefused(BundleRefusal::ConversationExists { cid }) => {
             problem.with("cid", cid.to_string())
@@ -106,6 +113,7 @@ fn words(error: &ConversationError) -> Words {
             FrameRefusal::RequestFrameTooLarge => TOO_LARGE,
             FrameRefusal::Closed { .. } => conflict("conversation_closed", "Conversation is closed"),
             FrameRefusal::StaleEpoch(_) => conflict("stale_epoch", "Conversation is in another epoch"),
+            FrameRefusal::NoRoom(_) => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", "Quota is used up"),
         },
         ConversationError::Bundle(fault) => match fault {
             BundleFault::TooLarge | BundleFault::GroupInfoTooLarge => TOO_LARGE,
@@ -155,7 +163,10 @@ impl From<FrameFault> for ApiError {
 
 impl From<FrameRefusal> for ApiError {
     fn from(refusal: FrameRefusal) -> Self {
-        ConversationError::FrameRefused(refusal).into()
+        match refusal {
+            FrameRefusal::NoRoom(NoRoom::Storage) => StoreError::Full.into(),
+            other => ConversationError::FrameRefused(other).into(),
+        }
     }
 }
 

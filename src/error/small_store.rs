@@ -5,7 +5,7 @@ use kez_serve::problem::Problem;
 
 use super::ApiError;
 use crate::small_store::{BadEntryName, ENTRY_BYTES_MAX};
-use crate::store::EntryRefusal;
+use crate::store::{EntryRefusal, StoreError};
 
 /// Why a call about an entry is refused.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,7 @@ pub(super) fn problem(error: &EntryError) -> Problem {
         EntryError::Refused(EntryRefusal::AccountSuspended) => {
             return super::problem(ApiError::AccountSuspended);
         }
+        EntryError::Refused(EntryRefusal::StorageFull) => return StoreError::Full.into(),
         EntryError::Refused(EntryRefusal::OtherVersion { .. }) => {
             (StatusCode::PRECONDITION_FAILED, "version_mismatch", "Another version is stored")
         }

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::caller::{Caller, Signed, SignedJson};
 use crate::conversations::{BUNDLE_BYTES_MAX, RECIPIENTS_MAX, check_bundle, check_first_bundle};
 use crate::error::ApiError;
+use crate::sending::weight;
 use crate::store::{Author, BundleRefusal, Committed, Creation, NotAdmitted};
 
 /// The longest body, in bytes: the longest bundle in base64url, its recipients and members by name (136 and 77 bytes
@@ -40,9 +41,9 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX.div_ceil(3) * 4 + RECIPIENTS_MAX 
         (status = 403, description = "`account_suspended`, `contact_required` with `primary`, `too_many_conversations`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_exists` with `cid`, `cid_taken`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`, `quota_exceeded`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`requests_limited`, `rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`requests_limited`, `rate_limited`, `sending_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -58,6 +59,7 @@ pub(crate) async fn create_conversation(
     }
     let by = author(&signed.caller);
     let bundle = check_first_bundle(bundle.into(), cid, kind, &signed.caller.primary, app.clock.now())?;
+    app.admit_sending(by.account, cid, weight(bundle.bytes()))?;
     let members = bundle.members_after.clone();
     let created =
         app.write(by.account, {
@@ -96,9 +98,9 @@ pub(crate) async fn create_conversation(
         (status = 403, description = "`account_suspended`, `not_a_member`, `request_pending`, `contact_required` with `primary`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_closed`, `stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`, `quota_exceeded`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `sending_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -115,6 +117,7 @@ pub(crate) async fn commit(
         Ok(bundle) => bundle,
         Err(fault) => return Err(unless_stranger(&app, &signed.caller, cid, fault.into()).await),
     };
+    app.admit_sending(by.account, cid, weight(bundle.bytes()))?;
     let epoch = bundle.epoch;
     let committed = app.write(by.account, {
         let app = Arc::clone(&app);

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::caller::{Caller, Signed, SignedJson};
 use crate::conversations::{FrameFault, check_frame};
 use crate::error::ApiError;
+use crate::sending::weight;
 use crate::store::{AcceptedFrame, NotAdmitted, PageLimits, Placed};
 
 /// The most bytes of frames in a page, but for its first one: what an answer holds in memory.
@@ -40,9 +41,9 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
         (status = 403, description = "`account_suspended`, `not_a_member`, `request_pending`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "`body_timeout`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`conversation_closed`, `stale_epoch` with `epoch` and `seq` of the head, `mid_reused`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`, `quota_exceeded`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`, `sending_limited`, `too_many_writes`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`busy`, `storage_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "`storage_full`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -129,6 +130,7 @@ async fn store(
     frames: Vec<AcceptedFrame>,
 ) -> Result<Vec<Result<Placed, ApiError>>, ApiError> {
     let (by, at) = (author(caller), app.clock.now().truncated_to_millis());
+    app.admit_sending(by.account, cid, frames.iter().map(|frame| weight(frame.bytes.len())).sum())?;
     let bus = Arc::clone(&app.bus);
     let store = Arc::clone(&app.store);
     let appended = app.write(by.account, async move {

@@ -115,7 +115,9 @@ pub struct ListedBlob {
 pub struct BlobUsage {
     /// Bytes of the blobs that it refers to, and of those that it is sending.
     pub bytes: u64,
-    /// How many these are.
+    /// How many of them it may have.
+    pub bytes_max: u64,
+    /// How many blobs these are.
     pub blobs: u32,
     /// How many of them it is sending.
     pub uploads: u32,

@@ -1,5 +1,7 @@
 //! Conversations: created, changed by commits, written to, read. SPEC "Conversations".
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use kez_core::{
     ConversationId, ConversationKind, ConversationState, DeviceId, FrameKind, Members, MessageId, PublicKey,
@@ -9,9 +11,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DeviceRow, StoreError, Woken};
 use crate::contacts::{REQUEST_BUNDLE_BYTES_MAX, REQUEST_FRAME_BYTES_MAX, REQUESTS_SENT_MAX};
+use crate::sending::NoRoom;
 
 /// The most conversations that somebody may create, ever. Ours: a busy person has hundreds.
 pub const CONVERSATIONS_MAX: u32 = 10_000;
+
+/// What bounds messages besides the quotas of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// How large the store may get, in bytes, before it takes no more of them.
+    pub storage_bytes_max: u64,
+    /// The time over which what an account has sent flows back to it: as long as messages are kept.
+    pub period: Duration,
+}
+
+impl Default for MessageLimits {
+    /// No bound on the store; 30 days.
+    fn default() -> Self {
+        Self { storage_bytes_max: u64::MAX, period: Duration::from_hours(30 * 24) }
+    }
+}
 
 /// The device that writes, by its rows. Each write looks again whether it was revoked meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +62,14 @@ pub struct AcceptedBundle {
     pub request_sha256: [u8; 32],
     /// The server's time.
     pub at: Timestamp,
+}
+
+impl AcceptedBundle {
+    /// How many bytes its parts have together.
+    pub fn bytes(&self) -> usize {
+        let welcomes: usize = self.welcomes.iter().map(|welcome| welcome.bytes.len()).sum();
+        self.commit.len() + welcomes + self.group_info.len()
+    }
 }
 
 /// A Welcome and whom it is for.
@@ -175,6 +202,9 @@ pub enum FrameRefusal {
     /// The frame is of another epoch than the head.
     #[error("the conversation is in another epoch")]
     StaleEpoch(Head),
+    /// The author may not send this now.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Why a bundle is refused, in the order of the checks.
@@ -220,14 +250,6 @@ pub enum BundleRefusal {
     /// On creation of a request: as many wait for the other side as may.
     #[error("too many requests wait for this person")]
     RequestsReceived,
-}
-
-impl AcceptedBundle {
-    /// How many bytes its commit, Welcomes and group info have together.
-    pub(in crate::store) fn bytes(&self) -> usize {
-        let welcomes: usize = self.welcomes.iter().map(|welcome| welcome.bytes.len()).sum();
-        self.commit.len() + welcomes + self.group_info.len()
-    }
 }
 
 /// Why somebody may not become, or cease to be, a member.

@@ -49,6 +49,9 @@ pub enum UploadRefusal {
     /// The account is suspended.
     #[error("this account is suspended by the operator of this server")]
     AccountSuspended,
+    /// The server has no room for more.
+    #[error("the server has no room for this")]
+    StorageFull,
     /// The device has been enrolled again since the packages were checked.
     #[error("the device has another certificate than the key packages")]
     OtherCertificate,

@@ -27,7 +27,7 @@ pub use contacts::{AcceptRefusal, Answered, Contact, Contacts, Peer, RemoveRefus
 pub use conversations::{
     AcceptedBundle, AcceptedFrame, Appended, Author, BadCursor, BundleRefusal, CONVERSATIONS_MAX, Committed,
     Conversation, ConversationSummary, Conversations, Creation, FramePage, FrameRefusal, Head, MembersFault,
-    NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame, Tell,
+    MessageLimits, NewWelcome, NotAdmitted, PageLimits, PageRefusal, Placed, Recipient, StoredFrame, Tell,
 };
 pub use devices::{
     ACTIVE_DEVICES_MAX, AcceptedDevice, AcceptedRevocation, AccountId, ActiveDevice, DEVICES_EVER_MAX,

@@ -39,6 +39,9 @@ pub enum EntryRefusal {
         /// The version that is stored, be it of a deletion; 0 when nothing ever was, or it is forgotten.
         version: u64,
     },
+    /// The server has no room for more.
+    #[error("the server has no room for this")]
+    StorageFull,
     /// The account would have more than [`ENTRIES_MAX`].
     #[error("an account has at most {ENTRIES_MAX} entries")]
     TooMany,

@@ -8,6 +8,7 @@ mod model;
 mod nats;
 mod openapi;
 mod program;
+mod routes;
 mod shutdown;
 mod support;
 mod v1;

@@ -115,9 +115,12 @@ pub enum CallError {
         /// Why.
         source: io::Error,
     },
-    /// The account has used up what it may keep on the server: delete something.
+    /// The account has used up what it may send, or keep in blobs.
     #[error("this account has used up its room on the server")]
-    QuotaExceeded,
+    QuotaExceeded {
+        /// Seconds until the same call succeeds; `None`: time alone does not help.
+        retry_after_s: Option<u64>,
+    },
     /// Something else is stored than was to be replaced: read it, merge, write again.
     #[error("version {version} is stored")]
     VersionMismatch {
@@ -149,6 +152,7 @@ struct Members {
     version: Option<u64>,
     primary: Option<PublicKey>,
     replaced_by: Option<ConversationId>,
+    retry_after_s: Option<u64>,
 }
 
 impl CallError {
@@ -184,7 +188,9 @@ impl CallError {
             "id_reused" => Self::IdReused,
             "wrong_offset" => Self::WrongOffset { offset: members.offset? },
             "displaced" => Self::Displaced,
-            "quota_exceeded" => Self::QuotaExceeded,
+            "quota_exceeded" => {
+                Self::QuotaExceeded { retry_after_s: problem.retry_after_s.or(members.retry_after_s) }
+            }
             "version_mismatch" => Self::VersionMismatch { version: members.version? },
             "not_found" => match members.version {
                 Some(version) => Self::NoValue { version },

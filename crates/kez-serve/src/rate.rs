@@ -1,6 +1,6 @@
-//! Rate limits per client network, in bounded memory.
+//! Rate limits per client network, or per whatever else, in bounded memory.
 //!
-//! GCRA, the leaky bucket as a meter: of each network only the moment is kept at which its allowance is whole again.
+//! GCRA, the leaky bucket as a meter: of each key only the moment is kept at which its allowance is whole again.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -22,7 +22,8 @@ pub const SITE_SHARE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// How often a full table is swept at most: a sweep looks at every network.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// How much one network may do: `burst` calls at once, and as many again spread over each `per`.
+/// How much one network, or another key, may do: `burst` calls at once, and as many again spread over each `per`. Where calls
+/// have a weight, that counts instead of their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Calls at once, after a pause.
@@ -62,12 +63,11 @@ impl RateLimit {
     }
 
     fn with_networks_max(quota: Quota, clock: Arc<dyn Clock>, networks_max: usize) -> Self {
-        let of_one = Meter::new(quota);
-        let of_site = Meter::new(Quota { burst: quota.burst.saturating_mul(SITE_SHARE), ..quota });
+        let of_site = Quota { burst: quota.burst.saturating_mul(SITE_SHARE), ..quota };
         let tables = Tables {
-            v4: Table::new(of_one, networks_max),
-            v6: Table::new(of_one, networks_max),
-            sites: Table::new(of_site, networks_max),
+            v4: Allowances::new(quota, networks_max),
+            v6: Allowances::new(quota, networks_max),
+            sites: Allowances::new(of_site, networks_max),
         };
         Self { tables: Mutex::new(tables), clock }
     }
@@ -76,19 +76,23 @@ impl RateLimit {
     pub fn check(&self, network: &ClientNet) -> Result<(), RetryAfter> {
         let now = self.clock.elapsed();
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.count(*network, now).map_err(|wait| RetryAfter {
-            seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1),
-        })
+        tables.count(*network, now).map_err(RetryAfter::from)
+    }
+}
+
+impl From<Duration> for RetryAfter {
+    fn from(wait: Duration) -> Self {
+        Self { seconds: wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1) }
     }
 }
 
 #[derive(Debug)]
 struct Tables {
-    v4: Table<Ipv4Addr>,
+    v4: Allowances<Ipv4Addr>,
     /// By the first 64 bits.
-    v6: Table<u64>,
+    v6: Allowances<u64>,
     /// By the first 48 bits.
-    sites: Table<u64>,
+    sites: Allowances<u64>,
 }
 
 impl Tables {
@@ -106,7 +110,7 @@ impl Tables {
             return self.sites.count(site, now);
         }
         self.sites.sweep_if_full(now);
-        match (self.sites.look(site, now), self.v6.look(net, now)) {
+        match (self.sites.look(site, ONE, now), self.v6.look(net, ONE, now)) {
             (Ok(site_whole_at), Ok(net_whole_at)) => {
                 self.sites.set(site, site_whole_at);
                 self.v6.set(net, net_whole_at);
@@ -121,7 +125,7 @@ impl Tables {
 /// A [`Quota`] in the terms of GCRA.
 #[derive(Debug, Clone, Copy)]
 struct Meter {
-    /// What one call costs.
+    /// What one call, or one of its weight, costs.
     interval: Duration,
     /// What may be spent at once: a burst of calls.
     depth: Duration,
@@ -133,9 +137,15 @@ impl Meter {
         Self { interval, depth: interval.saturating_mul(quota.burst.get()) }
     }
 
-    /// When an allowance that is whole at `whole_at` is so after a call at `now`; refused, the time to wait.
-    fn spend(self, whole_at: Option<Duration>, now: Duration) -> Result<Duration, Duration> {
-        let after = whole_at.unwrap_or_default().max(now).saturating_add(self.interval);
+    /// When an allowance that is whole at `whole_at` is so after a call of this weight at `now`; refused, the time to wait.
+    fn spend(
+        self,
+        whole_at: Option<Duration>,
+        weight: NonZeroU32,
+        now: Duration,
+    ) -> Result<Duration, Duration> {
+        let cost = self.interval.saturating_mul(weight.get());
+        let after = whole_at.unwrap_or_default().max(now).saturating_add(cost);
         match after.saturating_sub(now).saturating_sub(self.depth) {
             Duration::ZERO => Ok(after),
             wait => Err(wait),
@@ -143,58 +153,74 @@ impl Meter {
     }
 }
 
-/// For each network the moment at which its allowance is whole again.
+/// What a call weighs where all weigh the same.
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+/// For each key the moment at which its allowance is whole again: a part of a limit, which decides by several of them.
+///
+/// At most so many keys are remembered. Beyond, those whose allowance is whole again are forgotten; if that frees nothing,
+/// new keys share one allowance.
 #[derive(Debug)]
-struct Table<K> {
+pub struct Allowances<K> {
     meter: Meter,
     whole_at: HashMap<K, Duration>,
     /// The same for all that found no place.
     others_whole_at: Option<Duration>,
-    networks_max: usize,
+    keys_max: usize,
     swept: Duration,
 }
 
-impl<K: Copy + Eq + Hash> Table<K> {
-    fn new(meter: Meter, networks_max: usize) -> Self {
-        Self { meter, whole_at: HashMap::new(), others_whole_at: None, networks_max, swept: Duration::ZERO }
+impl<K: Copy + Eq + Hash> Allowances<K> {
+    /// Allowances of so many keys.
+    pub fn new(quota: Quota, keys_max: usize) -> Self {
+        Self {
+            meter: Meter::new(quota),
+            whole_at: HashMap::new(),
+            others_whole_at: None,
+            keys_max,
+            swept: Duration::ZERO,
+        }
     }
 
-    fn count(&mut self, network: K, now: Duration) -> Result<(), Duration> {
+    fn count(&mut self, key: K, now: Duration) -> Result<(), Duration> {
         self.sweep_if_full(now);
-        let whole_at = self.look(network, now)?;
-        self.set(network, whole_at);
+        let whole_at = self.look(key, ONE, now)?;
+        self.set(key, whole_at);
         Ok(())
     }
 
-    fn sweep_if_full(&mut self, now: Duration) {
+    /// Makes room, where there is none and it was not tried just now. To be called before [`look`](Self::look).
+    pub fn sweep_if_full(&mut self, now: Duration) {
         if self.is_full() && now.saturating_sub(self.swept) >= SWEEP_EVERY {
             self.whole_at.retain(|_, whole_at| *whole_at > now);
             self.swept = now;
         }
     }
 
-    /// Whether `network` is known, or can be.
-    fn has_place(&self, network: K) -> bool {
-        !self.is_full() || self.whole_at.contains_key(&network)
+    /// Whether `key` is known, or can be.
+    pub fn has_place(&self, key: K) -> bool {
+        !self.is_full() || self.whole_at.contains_key(&key)
     }
 
-    /// When the allowance would be whole again after a call at `now`; refused, the time to wait.
-    fn look(&self, network: K, now: Duration) -> Result<Duration, Duration> {
-        let own = self.whole_at.get(&network).copied();
-        let whole_at = if self.has_place(network) { own } else { self.others_whole_at };
-        self.meter.spend(whole_at, now)
+    /// When the allowance would be whole again after a call of this weight at `now`; refused, the time to wait. Nothing is
+    /// counted yet.
+    pub fn look(&self, key: K, weight: NonZeroU32, now: Duration) -> Result<Duration, Duration> {
+        let own = self.whole_at.get(&key).copied();
+        let whole_at = if self.has_place(key) { own } else { self.others_whole_at };
+        self.meter.spend(whole_at, weight, now)
     }
 
-    fn set(&mut self, network: K, whole_at: Duration) {
-        if self.has_place(network) {
-            self.whole_at.insert(network, whole_at);
+    /// Counts the call that [`look`](Self::look) answered this for.
+    pub fn set(&mut self, key: K, whole_at: Duration) {
+        if self.has_place(key) {
+            self.whole_at.insert(key, whole_at);
         } else {
             self.others_whole_at = Some(whole_at);
         }
     }
 
     fn is_full(&self) -> bool {
-        self.whole_at.len() >= self.networks_max
+        self.whole_at.len() >= self.keys_max
     }
 }
 

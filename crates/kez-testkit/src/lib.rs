@@ -34,6 +34,7 @@ mod net;
 mod oracle;
 mod postgres;
 pub mod process;
+mod sending_oracle;
 mod sig_net;
 mod talk_oracle;
 

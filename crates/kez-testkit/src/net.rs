@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use kez_chat_server::config::{RegistrationMode, ServeArgs, SigBind, Switch};
-use kez_chat_server::store::Store;
+use kez_chat_server::store::{QuotaChange, Store};
 use kez_chat_server::{InviteToken, Outgoing, Server, SigListener, StreamLimits, World};
 use kez_core::{Handle, Timestamp};
 use kez_serve::clock::{Clock, ManualClock, SystemClock};
@@ -202,6 +202,13 @@ impl Net {
         check_chains(&*chains.expect("a sig-server within"), self.addr(), &self.args().sig_db()).await
     }
 
+    /// Bounds what the holder of a handle may send, as `admin quota` does.
+    pub async fn bound_messages(&self, handle: &str, bytes: u64) {
+        let change = QuotaChange { messages: Some(Some(bytes)), ..QuotaChange::default() };
+        let handle = handle.parse().expect("a handle");
+        self.store().set_quota(&handle, change, self.now()).await.expect("a store").expect("a holder");
+    }
+
     /// Ends an account, as its holder's deletion will.
     pub async fn give_up(&self, handle: &str) {
         let handle: Handle = handle.parse().expect("a handle");
@@ -313,6 +320,7 @@ impl Setup {
             rate_limit: Switch::Off,
             registration: RegistrationMode::Open,
             retention_days: 30,
+            message_storage_max: ByteSize(1 << 40),
             blob_store: None,
             blob_storage_max: ByteSize(1 << 40),
             sig_bind: SigBind(None),

@@ -8,6 +8,7 @@ use kez_core::{ConversationId, MessageId, authenticated_data};
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::net::Net;
+use crate::sending_oracle::check_sending;
 
 /// A conversation, once it has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +33,10 @@ struct Stored {
 }
 
 impl Net {
-    /// [`check_conversations`] in the file of this server.
+    /// [`check_conversations`] in the file of this server; also that what each account has sent is counted.
     #[track_caller]
     pub fn check_conversations(&self) -> BTreeMap<ConversationId, Talk> {
+        check_sending(&self.args().db, self.args().retention_days);
         check_conversations(&self.args().db)
     }
 }

@@ -55,7 +55,7 @@ async fn put(store: &impl Store, device: &StoredDevice, n: u32, bytes: u64) {
 }
 
 async fn usage(store: &impl Store, device: &StoredDevice) -> (u64, u32, u32) {
-    let BlobUsage { bytes, blobs, uploads } = store.blob_usage(device.account).await.unwrap();
+    let BlobUsage { bytes, blobs, uploads, .. } = store.blob_usage(device.account).await.unwrap();
     (bytes, blobs, uploads)
 }
 

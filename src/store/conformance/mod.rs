@@ -138,6 +138,7 @@ macro_rules! store_conformance {
             one_of_many_suspensions_at_once_is_audited,
             every_action_is_audited_and_pages_go_back,
             quotas_are_kept_by_key,
+            a_quota_bounds_what_an_account_sends,
             usage_shows_the_largest_first,
         );
     };

@@ -9,11 +9,12 @@ use super::key_packages::{add, claim, claim_of, packages, settle, upload};
 use super::registry::{key, now, time, wanted as registration};
 use crate::blobs::BlobHash;
 use crate::invite::InviteHash;
+use crate::sending::NoRoom;
 use crate::small_store::Expected;
 use crate::store::{
     AccountQuota, Action, AuditEntry, AuditId, BlobRefusal, BundleRefusal, ClaimRefusal, EnrolRefusal,
-    EntryRefusal, EntryWrite, InboxLimits, NoHolder, NoMailbox, NotAdmitted, QuotaChange, Reason,
-    ReinstateRefusal, Store, StoredDevice, SuspendRefusal, Suspension, UploadRefusal, UploadWanted,
+    EntryRefusal, EntryWrite, FrameRefusal, InboxLimits, NoHolder, NoMailbox, NotAdmitted, QuotaChange,
+    Reason, ReinstateRefusal, Store, StoredDevice, SuspendRefusal, Suspension, UploadRefusal, UploadWanted,
 };
 
 type Shared<S> = std::sync::Arc<S>;
@@ -277,6 +278,31 @@ pub(in crate::store) async fn quotas_are_kept_by_key(store: Shared<impl Store>) 
     assert_eq!(quota(&*store, "alice").await, AccountQuota { messages: None, ..both });
     assert_eq!(set_quota(&*store, "alice", blobs(None)).await, Ok(AccountQuota::default()));
     assert_eq!(quota(&*store, "alice").await, AccountQuota::default());
+}
+
+/// Each message counts 2 KiB at least, and the creation of the pair is one.
+pub(in crate::store) async fn a_quota_bounds_what_an_account_sends(store: Shared<impl Store>) {
+    let (alice, bob) = pair(&*store).await;
+    let kib = |count: u64| QuotaChange { messages: Some(Some(count * 1024)), ..QuotaChange::default() };
+    set_quota(&*store, "alice", kib(6)).await.unwrap();
+    let names = ["1", "2", "3"];
+    let frames = || names.map(|name| frame(name, 1)).to_vec();
+    let is_quota = |refusal: &FrameRefusal| {
+        matches!(refusal, FrameRefusal::NoRoom(NoRoom::Quota { retry_after_s: Some(1..) }))
+    };
+    for is_repeated in [false, true] {
+        let verdicts = append(&*store, &alice, 1, frames()).await.unwrap().verdicts;
+        let taken = verdicts.iter().flatten().filter(|placed| placed.is_repeated == is_repeated).count();
+        assert!(taken == 2 && verdicts[2].as_ref().is_err_and(is_quota), "{verdicts:?}");
+    }
+    let refused = commit(&*store, &alice, 1, bundle("c", 1, &["alice", "bob"], &[])).await.unwrap_err();
+    assert!(matches!(&refused, BundleRefusal::Frame(refusal) if is_quota(refusal)), "{refused:?}");
+    let own = bundle("o", 0, &["alice"], &[]);
+    let refused = create(&*store, &alice, 2, ConversationKind::OwnDevices, own).await.unwrap_err();
+    assert!(matches!(&refused, BundleRefusal::Frame(refusal) if is_quota(refusal)), "{refused:?}");
+    assert!(append(&*store, &bob, 1, vec![frame("bob's", 1)]).await.unwrap().verdicts[0].is_ok());
+    set_quota(&*store, "alice", kib(8)).await.unwrap();
+    assert!(append(&*store, &alice, 1, frames()).await.unwrap().verdicts.iter().all(Result::is_ok));
 }
 
 pub(in crate::store) async fn usage_shows_the_largest_first(store: Shared<impl Store>) {

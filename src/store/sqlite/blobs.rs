@@ -6,7 +6,7 @@ use kez_serve::sqlite::JobError;
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, blob_sweep, read_time, read_u64};
+use super::{SqliteStore, blob_sweep, operations, read_time, read_u64};
 use crate::blobs::{ACCOUNT_BLOB_BYTES_MAX, ACCOUNT_BLOBS_MAX, BlobHash, REFERENCE_SECONDS, UPLOADS_MAX};
 use crate::store::{
     AccountId, BlobRefusal, BlobUsage, Blobs, DeviceRow, ListedBlob, PartReceived, Reference, StoreError,
@@ -199,7 +199,7 @@ fn check_size(wanted: &UploadWanted, bytes: u64) -> Verdict<()> {
 
 fn check_quota(db: &Connection, wanted: &UploadWanted) -> Verdict<()> {
     let usage = usage(db, wanted.account)?;
-    if usage.blobs >= ACCOUNT_BLOBS_MAX || usage.bytes + wanted.bytes > ACCOUNT_BLOB_BYTES_MAX {
+    if usage.blobs >= ACCOUNT_BLOBS_MAX || usage.bytes + wanted.bytes > usage.bytes_max {
         return Err(JobError::Refused(BlobRefusal::QuotaExceeded));
     }
     if usage.uploads >= UPLOADS_MAX {
@@ -319,5 +319,6 @@ fn usage(db: &Connection, account: AccountId) -> rusqlite::Result<BlobUsage> {
         sums("SELECT count(*), coalesce(sum(bytes), 0) FROM blob_references WHERE account = ?1")?;
     let (uploads, coming) =
         sums("SELECT count(*), coalesce(sum(bytes), 0) FROM blob_uploads WHERE account = ?1")?;
-    Ok(BlobUsage { bytes: bytes + coming, blobs: blobs + uploads, uploads })
+    let bytes_max = operations::blobs_max(db, account)?.unwrap_or(ACCOUNT_BLOB_BYTES_MAX);
+    Ok(BlobUsage { bytes: bytes + coming, bytes_max, blobs: blobs + uploads, uploads })
 }

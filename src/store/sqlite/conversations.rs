@@ -5,10 +5,13 @@ mod bundle;
 mod read;
 pub(super) mod spent;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use kez_core::{ConversationId, ConversationKind, ConversationState, FrameKind, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sending::{self, Sender};
 use super::{SqliteStore, damaged, operations};
 use crate::store::{
     AcceptedBundle, AcceptedFrame, AccountId, Appended, Author, BadCursor, BundleRefusal, Committed,
@@ -25,7 +28,8 @@ impl Conversations for SqliteStore {
         kind: ConversationKind,
         bundle: AcceptedBundle,
     ) -> Result<Result<Creation, BundleRefusal>, StoreError> {
-        Ok(self.database.write(move |db| bundle::create(db, by, cid, kind, &bundle)).await?)
+        let gauge = Arc::clone(&self.gauge);
+        Ok(self.database.write(move |db| bundle::create(db, &gauge, by, cid, kind, &bundle)).await?)
     }
 
     async fn commit(
@@ -34,7 +38,8 @@ impl Conversations for SqliteStore {
         cid: ConversationId,
         bundle: AcceptedBundle,
     ) -> Result<Result<Committed, BundleRefusal>, StoreError> {
-        Ok(self.database.write(move |db| bundle::commit(db, by, cid, &bundle)).await?)
+        let gauge = Arc::clone(&self.gauge);
+        Ok(self.database.write(move |db| bundle::commit(db, &gauge, by, cid, &bundle)).await?)
     }
 
     async fn append(
@@ -45,7 +50,8 @@ impl Conversations for SqliteStore {
         at: Timestamp,
         tell: Tell,
     ) -> Result<Result<Appended, NotAdmitted>, StoreError> {
-        let work = move |db: &Connection| append::append(db, by, cid, &frames, at);
+        let gauge = Arc::clone(&self.gauge);
+        let work = move |db: &Connection| append::append(db, &gauge, by, cid, &frames, at);
         Ok(self.database.write_and_tell(work, move |appended: &Appended| tell(&appended.woken)).await?)
     }
 
@@ -104,6 +110,7 @@ pub(super) struct Admitted {
     pub(super) state: ConversationState,
     generation: u64,
     head: Head,
+    sender: Sender,
 }
 
 /// The conversation, if the device was not revoked and its account is a member and not suspended; in one statement, because every frame
@@ -116,8 +123,10 @@ pub(super) fn admit(
     let mut find = db.prepare_cached(
         "SELECT d.revoked_at IS NULL, m.account IS NOT NULL AND m.until IS NULL,
                 c.id, c.kind, c.generation, c.epoch, c.seq, c.state,
-                EXISTS (SELECT 1 FROM suspensions WHERE account = d.account)
+                EXISTS (SELECT 1 FROM suspensions WHERE account = d.account),
+                a.sent_bytes, a.sent_at, a.sent_max
          FROM devices d
+         JOIN accounts a ON a.id = d.account
          LEFT JOIN conversations c ON c.cid = ?2
          LEFT JOIN members m ON m.conversation = c.id AND m.account = d.account
          WHERE d.id = ?1 AND d.account = ?3",
@@ -142,6 +151,7 @@ pub(super) fn admit(
             epoch: row.get::<_, i64>(5)?.cast_unsigned(),
             seq: row.get::<_, i64>(6)?.cast_unsigned(),
         },
+        sender: sending::read(row, 9)?,
     }))
 }
 

@@ -1,10 +1,13 @@
 //! Key packages: uploaded, counted, forgotten.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use kez_core::Timestamp;
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sending::Gauge;
 use super::{SqliteStore, key_package_claims};
 use crate::key_packages::{AcceptedKeyPackage, Upload};
 use crate::store::{
@@ -26,7 +29,8 @@ impl KeyPackages for SqliteStore {
         &self,
         upload: Upload,
     ) -> Result<Result<KeyPackageCounts, UploadRefusal>, StoreError> {
-        Ok(self.database.write(move |db| add(db, &upload)).await?)
+        let gauge = Arc::clone(&self.gauge);
+        Ok(self.database.write(move |db| add(db, &gauge, &upload)).await?)
     }
 
     async fn key_package_counts(
@@ -64,8 +68,12 @@ pub(super) fn sweep(db: &Connection, now: Timestamp, limit: u32) -> rusqlite::Re
     Ok(())
 }
 
-fn add(db: &Connection, upload: &Upload) -> Result<KeyPackageCounts, JobError<UploadRefusal>> {
+fn add(db: &Connection, gauge: &Gauge, upload: &Upload) -> Result<KeyPackageCounts, JobError<UploadRefusal>> {
     check_certificate(db, upload)?;
+    let packages = upload.one_time.iter().chain(&upload.last_resort);
+    if !gauge.takes(db, packages.map(|package| package.bytes.len() as u64).sum())? {
+        return Err(JobError::Refused(UploadRefusal::StorageFull));
+    }
     sweep(db, upload.at, SWEPT_WITH_UPLOAD)?;
     drop_too_old(db, upload)?;
     for package in &upload.one_time {

@@ -12,10 +12,12 @@ mod leaving;
 mod operations;
 mod registry;
 mod retention;
+mod sending;
 mod small_store;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use kez_core::{ServerName, Timestamp};
@@ -23,7 +25,8 @@ use kez_serve::sqlite::{CopyError, Database, Migration, OpenError, Options};
 use kez_serve::storage::unrefused;
 use rusqlite::{Connection, Row};
 
-use super::{Store, StoreError, StoreHealth};
+use super::{MessageLimits, Store, StoreError, StoreHealth};
+use sending::Gauge;
 
 /// Never edited after a release; a change is a new file.
 const MIGRATIONS: &[Migration] = &[
@@ -40,11 +43,13 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "operations", sql: include_str!("../migrations/0007_operations.sql") },
     Migration { version: 8, name: "leaving", sql: include_str!("../migrations/0008_leaving.sql") },
     Migration { version: 9, name: "contacts", sql: include_str!("../migrations/0009_contacts.sql") },
+    Migration { version: 10, name: "sending", sql: include_str!("../migrations/0010_sending.sql") },
 ];
 
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
     database: Database,
+    gauge: Arc<Gauge>,
 }
 
 /// Marks our files (`PRAGMA application_id`).
@@ -53,12 +58,22 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"KEZc");
 impl SqliteStore {
     /// Opens or makes the file as the one server on it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Database::open(path, MIGRATIONS, options()).map(|database| Self { database })
+        Database::open(path, MIGRATIONS, options()).map(Self::over)
     }
 
     /// Opens the file for a short command, beside a server that may be running on it.
     pub fn open_beside(path: &Path) -> Result<Self, OpenError> {
-        Database::open_beside(path, MIGRATIONS, options()).map(|database| Self { database })
+        Database::open_beside(path, MIGRATIONS, options()).map(Self::over)
+    }
+
+    fn over(database: Database) -> Self {
+        Self { database, gauge: Arc::new(Gauge::new(MessageLimits::default())) }
+    }
+
+    /// The same store, which bounds what is sent by these limits.
+    #[must_use]
+    pub fn limited(self, limits: MessageLimits) -> Self {
+        Self { gauge: Arc::new(Gauge::new(limits)), ..self }
     }
 }
 
@@ -66,7 +81,7 @@ impl SqliteStore {
 impl SqliteStore {
     /// Opens the file to read only; every write is refused.
     pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
-        Database::open_to_read(path, MIGRATIONS, options()).map(|database| Self { database })
+        Database::open_to_read(path, MIGRATIONS, options()).map(Self::over)
     }
 
     /// Writes what the file holds at this moment to a new file, durably, while a server may be at work on it.

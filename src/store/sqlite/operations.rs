@@ -91,6 +91,17 @@ pub(super) fn is_key_suspended(db: &Connection, primary: &PublicKey) -> rusqlite
     db.prepare_cached("SELECT 1 FROM suspensions WHERE primary_key = ?1")?.exists([primary.as_bytes()])
 }
 
+/// The bound on the blobs of an account, where it has one of its own.
+pub(super) fn blobs_max(db: &Connection, account: AccountId) -> rusqlite::Result<Option<u64>> {
+    let own: Option<Option<i64>> = db
+        .prepare_cached(
+            "SELECT q.blobs FROM accounts a JOIN account_quotas q ON q.primary_key = a.primary_key WHERE a.id = ?1",
+        )?
+        .query_row([account.0], |row| row.get(0))
+        .optional()?;
+    Ok(own.flatten().map(i64::cast_unsigned))
+}
+
 /// What an entry of the audit says besides its time.
 pub(super) struct Entry<'a> {
     pub(super) action: Action,

@@ -1,9 +1,12 @@
 //! The small store.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use kez_serve::sqlite::JobError;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sending::Gauge;
 use super::{SqliteStore, operations, read_u64};
 use crate::small_store::{DELETED_ENTRIES_MAX, ENTRIES_MAX, EntryName, Expected};
 use crate::store::{
@@ -13,7 +16,8 @@ use crate::store::{
 #[async_trait]
 impl SmallStore for SqliteStore {
     async fn write_entry(&self, write: EntryWrite) -> Result<Result<u64, EntryRefusal>, StoreError> {
-        Ok(self.database.write(move |db| put(db, &write)).await?)
+        let gauge = Arc::clone(&self.gauge);
+        Ok(self.database.write(move |db| put(db, &gauge, &write)).await?)
     }
 
     async fn entry(&self, account: AccountId, name: &EntryName) -> Result<Entry, StoreError> {
@@ -25,12 +29,17 @@ impl SmallStore for SqliteStore {
     }
 }
 
-fn put(db: &Connection, write: &EntryWrite) -> Result<u64, JobError<EntryRefusal>> {
+fn put(db: &Connection, gauge: &Gauge, write: &EntryWrite) -> Result<u64, JobError<EntryRefusal>> {
     if !is_enrolled(db, write.device)? {
         return Err(JobError::Refused(EntryRefusal::DeviceRevoked));
     }
     if operations::is_suspended(db, write.account)? {
         return Err(JobError::Refused(EntryRefusal::AccountSuspended));
+    }
+    if let Some(bytes) = &write.bytes
+        && !gauge.takes(db, bytes.len() as u64)?
+    {
+        return Err(JobError::Refused(EntryRefusal::StorageFull));
     }
     let (version, has_value) = head(db, write)?;
     let is_expected = match write.expected {

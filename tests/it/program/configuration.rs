@@ -48,6 +48,7 @@ fn flags_names_and_defaults_are_those_of_the_specification() {
     --rate-limit | KEZ_CHAT_RATE_LIMIT | on
     --registration | KEZ_CHAT_REGISTRATION | open
     --retention-days | KEZ_CHAT_RETENTION_DAYS | 30
+    --message-storage-max | KEZ_CHAT_MESSAGE_STORAGE_MAX | 10GiB
     --blob-store | KEZ_CHAT_BLOB_STORE | -
     --blob-storage-max | KEZ_CHAT_BLOB_STORAGE_MAX | 10GiB
     --sig-bind | KEZ_CHAT_SIG_BIND | 127.0.0.1:7878

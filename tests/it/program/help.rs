@@ -116,6 +116,12 @@ async fn help_teaches() {
               [env: KEZ_CHAT_RETENTION_DAYS=]
               [default: 30]
 
+          --message-storage-max <SIZE>
+              Bytes that the database may take before it takes no more messages
+
+              [env: KEZ_CHAT_MESSAGE_STORAGE_MAX=]
+              [default: 10GiB]
+
           --blob-store <DIR>
               Folder for attachments [default: kez-chat-blobs beside the database]
 
@@ -154,6 +160,7 @@ async fn help_teaches() {
     "#);
 }
 
+#[expect(clippy::too_many_lines, reason = "one snapshot")]
 #[tokio::test]
 async fn short_help_is_a_page() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -196,6 +203,8 @@ async fn short_help_is_a_page() {
                                          open] [possible values: open, invite, closed]
           --retention-days <DAYS>        Days after which an event goes although a device has not
                                          acknowledged it [env: KEZ_CHAT_RETENTION_DAYS=] [default: 30]
+          --message-storage-max <SIZE>   Bytes that the database may take before it takes no more messages
+                                         [env: KEZ_CHAT_MESSAGE_STORAGE_MAX=] [default: 10GiB]
           --blob-store <DIR>             Folder for attachments [default: kez-chat-blobs beside the
                                          database] [env: KEZ_CHAT_BLOB_STORE=]
           --blob-storage-max <SIZE>      Bytes that all attachments together may have [env:

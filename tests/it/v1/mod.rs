@@ -4,7 +4,7 @@ mod account;
 mod blobs;
 mod by_primary;
 mod contacts;
-mod conversations;
+pub(crate) mod conversations;
 mod devices;
 mod events;
 mod healthz;

@@ -102,6 +102,7 @@ struct Verdict {
     epoch: Option<u64>,
     seq: Option<u64>,
     at: Option<Timestamp>,
+    retry_after_s: Option<u64>,
 }
 
 impl DeviceClient {
@@ -177,6 +178,7 @@ fn of_all(refusal: &CallError) -> Option<CallError> {
         CallError::StaleEpoch { epoch, seq } => Some(CallError::StaleEpoch { epoch, seq }),
         CallError::NotAMember => Some(CallError::NotAMember),
         CallError::UnknownDevice => Some(CallError::UnknownDevice),
+        CallError::QuotaExceeded { retry_after_s } => Some(CallError::QuotaExceeded { retry_after_s }),
         _ => None,
     }
 }
@@ -199,6 +201,7 @@ impl Verdict {
             return Some(Ok(Sent { seq: self.seq?, at: self.at? }));
         }
         let problem = Problem::new(self.status, self.code?, self.detail.or(self.title).as_deref())?;
+        let problem = Problem { retry_after_s: self.retry_after_s, ..problem };
         Some(Err(CallError::of_frame(problem, self.epoch, self.seq)))
     }
 }

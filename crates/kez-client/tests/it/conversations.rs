@@ -136,3 +136,18 @@ async fn of_two_commits_one_wins_and_the_other_goes_on_behind_it() {
     alice.read(2).await;
     expect_same_epoch(&[&alice, &bob]);
 }
+
+#[tokio::test]
+async fn who_has_sent_enough_is_told_for_how_long() {
+    let (town, mut alice, _bob) = Town::pair().await;
+    town.net.bound_messages("alice", 16 * 1024).await;
+    let frames: Vec<_> = (0..40).map(|n| alice.frame(&n.to_string())).collect();
+    let sent = alice.client.send_all(CID, &frames).await;
+    let taken = sent.verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    assert!((1..8).contains(&taken) && sent.verdicts.len() == 16, "{taken} of {}", sent.verdicts.len());
+    let is_quota = |fault: &CallError| matches!(fault, CallError::QuotaExceeded { retry_after_s: Some(wait) } if *wait > 1000);
+    assert!(sent.verdicts.iter().skip(taken).all(|verdict| verdict.as_ref().is_err_and(is_quota)));
+    assert!(sent.stopped.as_ref().is_some_and(is_quota));
+    let alone = alice.client.send(CID, &frames[39]).await.expect_err("no room");
+    assert!(is_quota(&alone), "{alone:?}");
+}

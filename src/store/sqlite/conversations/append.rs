@@ -6,6 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::{Admitted, Row, admit, earlier, insert, spent};
 use crate::contacts::{REQUEST_FRAME_BYTES_MAX, Writable};
+use crate::sending::{Bounds, weight};
+use crate::store::sqlite::sending::{self, Gauge};
 use crate::store::sqlite::{contacts, inbox};
 use crate::store::{AcceptedFrame, Appended, Author, FrameRefusal, NotAdmitted, Placed};
 
@@ -14,6 +16,7 @@ type Verdict = Result<Placed, FrameRefusal>;
 
 pub(super) fn append(
     db: &Connection,
+    gauge: &Gauge,
     by: Author,
     cid: ConversationId,
     frames: &[AcceptedFrame],
@@ -22,10 +25,13 @@ pub(super) fn append(
     let mut admitted = admit(db, by, cid)?.map_err(JobError::Refused)?;
     let writable = contacts::writable(db, by.account, admitted.conversation, admitted.state, at)?;
     let (mut verdicts, mut placed) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+    let all = frames.iter().map(|frame| weight(frame.bytes.len())).sum();
+    let bounds = gauge.bounds(db, admitted.sender, all)?;
+    let before = admitted.sender.sent.counts(&bounds, at);
     for frame in frames {
         let refusal = refusal(db, &admitted, writable, frame)?;
         verdicts.push(match refusal {
-            None => place(db, &mut admitted, by, frame, at, &mut placed)?,
+            None => place(db, &mut admitted, &bounds, by, frame, at, &mut placed)?,
             Some(refusal) => repeated(db, admitted.conversation, by, frame)?.unwrap_or(Err(refusal)),
         });
     }
@@ -34,6 +40,8 @@ pub(super) fn append(
     }
     db.prepare_cached("UPDATE conversations SET seq = ?2 WHERE id = ?1")?
         .execute(params![admitted.conversation, admitted.head.seq.cast_signed()])?;
+    sending::note(db, by.account, admitted.sender.sent)?;
+    gauge.grows(admitted.sender.sent.bytes.saturating_sub(before));
     let woken = inbox::put_frames(db, admitted.conversation, &placed)?;
     Ok(Appended { verdicts, woken })
 }
@@ -68,11 +76,19 @@ fn refusal(
 fn place(
     db: &Connection,
     admitted: &mut Admitted,
+    bounds: &Bounds,
     by: Author,
     frame: &AcceptedFrame,
     at: Timestamp,
     placed: &mut Vec<i64>,
 ) -> rusqlite::Result<Verdict> {
+    let sent = match admitted.sender.sent.and(weight(frame.bytes.len()), bounds, at) {
+        Ok(sent) => sent,
+        // What was accepted before goes on to be.
+        Err(no_room) => {
+            return Ok(repeated(db, admitted.conversation, by, frame)?.unwrap_or(Err(no_room.into())));
+        }
+    };
     let seq = admitted.head.seq + 1;
     let row = Row {
         conversation: admitted.conversation,
@@ -88,6 +104,7 @@ fn place(
         return Ok(repeated(db, admitted.conversation, by, frame)?.unwrap_or(Err(FrameRefusal::MidReused)));
     };
     admitted.head.seq = seq;
+    admitted.sender.sent = sent;
     placed.push(row);
     Ok(Ok(Placed { seq, at, is_repeated: false }))
 }

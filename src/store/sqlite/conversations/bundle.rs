@@ -10,7 +10,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Admitted, Row, admit, check_author, earlier, insert, kind_number, millis, state, state_number};
 use crate::contacts::{Beginning, REQUEST_BUNDLE_BYTES_MAX, Writable, begin};
+use crate::sending::NoRoom;
 use crate::store::sqlite::inbox::{self, Subject};
+use crate::store::sqlite::sending::{self, Gauge};
 use crate::store::sqlite::{contacts, leaving};
 use crate::store::{
     AcceptedBundle, AccountId, Author, BundleRefusal, CONVERSATIONS_MAX, Committed, Creation, FrameRefusal,
@@ -26,8 +28,13 @@ fn refused(refusal: impl Into<BundleRefusal>) -> Refused {
     JobError::Refused(refusal.into())
 }
 
+fn no_room_for(no_room: NoRoom) -> Refused {
+    refused(FrameRefusal::NoRoom(no_room))
+}
+
 pub(super) fn create(
     db: &Connection,
+    gauge: &Gauge,
     by: Author,
     cid: ConversationId,
     kind: ConversationKind,
@@ -37,6 +44,22 @@ pub(super) fn create(
     if let Some(before) = created_before(db, by, cid, bundle)? {
         return Ok(before);
     }
+    let sent = sending::after_bundle(db, gauge, by.account, bundle.bytes(), bundle.at)?;
+    let sent = sent.map_err(no_room_for)?;
+    let created = create_new(db, by, cid, kind, bundle)?;
+    if let Creation::Made { .. } = created {
+        sending::note(db, by.account, sent)?;
+    }
+    Ok(created)
+}
+
+fn create_new(
+    db: &Connection,
+    by: Author,
+    cid: ConversationId,
+    kind: ConversationKind,
+    bundle: &AcceptedBundle,
+) -> Result<Creation, Refused> {
     let after = accounts(db, bundle)?;
     match kind {
         ConversationKind::Direct => create_direct(db, by, cid, bundle, after),
@@ -141,6 +164,7 @@ fn make(
 
 pub(super) fn commit(
     db: &Connection,
+    gauge: &Gauge,
     by: Author,
     cid: ConversationId,
     bundle: &AcceptedBundle,
@@ -151,6 +175,11 @@ pub(super) fn commit(
         return Ok(Committed { placed, generation, woken: Vec::new() });
     }
     check_writable(db, &admitted, by, bundle)?;
+    if bundle.epoch != admitted.head.epoch {
+        return Err(refused(FrameRefusal::StaleEpoch(admitted.head)));
+    }
+    let sent =
+        sending::after_bundle(db, gauge, by.account, bundle.bytes(), bundle.at)?.map_err(no_room_for)?;
     let seq = advance(db, &admitted, bundle)?;
     let before = members(db, admitted.conversation)?;
     let after = accounts(db, bundle)?;
@@ -160,6 +189,7 @@ pub(super) fn commit(
     }
     check_contacts(db, by, &before, &after)?;
     let recipients = recipients(db, bundle, &before, &after)?;
+    sending::note(db, by.account, sent)?;
     let change = Change { before, after, recipients, announced: Announced::new() };
     let woken = store(db, by, admitted.conversation, seq, bundle, &change)?;
     let placed = Placed { seq, at: bundle.at, is_repeated: false };

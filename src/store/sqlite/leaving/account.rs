@@ -4,6 +4,7 @@ use kez_core::{PublicKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
+use super::super::conversations;
 use super::{Area, Piece, envelope, pieces, time};
 use crate::store::{AccountId, Exported};
 
@@ -19,7 +20,7 @@ pub(super) fn end(
 ) -> rusqlite::Result<Option<AccountId>> {
     let account: Option<i64> = db
         .prepare_cached(
-            "UPDATE accounts SET left_at = ?2, revocations = revocations + 1 WHERE primary_key = ?1 RETURNING id",
+            "UPDATE accounts SET left_at = ?2, revocations = revocations + 1, sent_bytes = 0, sent_at = 0 WHERE primary_key = ?1 RETURNING id",
         )?
         .query_row(params![primary.as_bytes(), at.unix_seconds()], |row| row.get(0))
         .optional()?;
@@ -82,9 +83,13 @@ pub(super) fn forget(db: &Connection, account: AccountId) -> rusqlite::Result<()
     .map(drop)
 }
 
+fn last_sent_at(millis: i64) -> rusqlite::Result<Option<String>> {
+    if millis == 0 { Ok(None) } else { Ok(Some(conversations::millis(millis, 6)?.to_string())) }
+}
+
 fn export(db: &Connection, whose: &Exported, _: (i64, i64)) -> rusqlite::Result<Piece> {
     let mut find = db.prepare_cached(
-        "SELECT h.handle, h.registered_at, r.envelope, i.head, i.dropped
+        "SELECT h.handle, h.registered_at, r.envelope, i.head, i.dropped, a.sent_bytes, a.sent_at
          FROM accounts a JOIN inboxes i ON i.account = a.id
              LEFT JOIN handles h ON h.primary_key = a.primary_key
              LEFT JOIN registrations r ON r.id = h.registration
@@ -101,6 +106,8 @@ fn export(db: &Connection, whose: &Exported, _: (i64, i64)) -> rusqlite::Result<
             "registration": envelope(row, 2)?,
             "inbox_head": row.get::<_, i64>(3)?,
             "inbox_dropped": row.get::<_, i64>(4)?,
+            "sent_bytes": row.get::<_, i64>(5)?,
+            "last_sent_at": last_sent_at(row.get(6)?)?,
         });
         Ok(((0, 0), 0, account))
     })

@@ -2,10 +2,12 @@
 
 mod commit;
 mod create;
+mod flood;
 mod frames;
 mod races;
 mod read;
 mod real;
+mod sending;
 mod strangers;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -16,7 +18,7 @@ use kez_testkit::{Answer, Call, DeviceActor, Net};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub(super) const CONVERSATIONS: &str = "/v1/conversations";
+pub(crate) const CONVERSATIONS: &str = "/v1/conversations";
 
 /// A server and the first devices of these people.
 pub(super) async fn people<const N: usize>(names: [&str; N]) -> (Net, [DeviceActor; N]) {
@@ -28,7 +30,7 @@ pub(super) async fn people<const N: usize>(names: [&str; N]) -> (Net, [DeviceAct
     (net, devices)
 }
 
-pub(super) fn cid(n: u8) -> ConversationId {
+pub(crate) fn cid(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
 }
 
@@ -47,7 +49,7 @@ fn leaf(device: &DeviceActor) -> Leaf {
 }
 
 /// A bundle that a server cannot tell from a real one: to these members, with a Welcome for these devices.
-pub(super) fn bundle(
+pub(crate) fn bundle(
     cid: ConversationId,
     name: &str,
     epoch: u64,
@@ -62,7 +64,7 @@ pub(super) fn bundle(
 }
 
 /// The body that creates a conversation.
-pub(super) fn creation(cid: ConversationId, kind: &str, bundle: &Bundle) -> Value {
+pub(crate) fn creation(cid: ConversationId, kind: &str, bundle: &Bundle) -> Value {
     json!({"cid": cid, "kind": kind, "bundle": bundle.json()})
 }
 
@@ -79,7 +81,7 @@ pub(super) fn posting(device: &DeviceActor, target: &str, body: &Value) -> Call 
     device.signed(device.owner().net().post(target).json(body.to_string()))
 }
 
-pub(super) async fn post(device: &DeviceActor, target: &str, body: &Value) -> Answer {
+pub(crate) async fn post(device: &DeviceActor, target: &str, body: &Value) -> Answer {
     posting(device, target, body).send().await
 }
 
