@@ -74,8 +74,9 @@ async fn town() -> Town {
     let [alice, bob, mallory] = ["alice", "bob", "mallory"].map(|name| net.actor(name).device("phone"));
     alice.set_up().await;
     bob.set_up().await;
-    net.befriend_everybody();
-    mallory.set_up().await;
+    // A stranger: whoever is set up knows everybody.
+    mallory.owner().register("mallory").await.expect_status(201);
+    mallory.enrol().await.expect_status(201);
     let first = bundle(cid(1), "creation", 0, &[&alice, &bob], &[&bob]);
     post(&alice, CONVERSATIONS, &creation(cid(1), "direct", &first)).await.expect_status(201);
     let value = net.call("PUT", "/v1/store/rooms").header("if-none-match", "*").json(r#"{"data":"AAAA"}"#);

@@ -30,7 +30,6 @@ async fn flood(storage_max: u64) -> (Flood, usize) {
     for device in [&victim, &early, &contact, &flooder] {
         device.set_up().await;
     }
-    net.befriend_everybody();
     for (n, peer) in [(1, &early), (2, &contact), (3, &flooder)] {
         let first = bundle(cid(n), &format!("creation {n}"), 0, &[&victim, peer], &[peer]);
         post(&victim, CONVERSATIONS, &creation(cid(n), "direct", &first)).await.expect_status(201);
