@@ -35,13 +35,14 @@ async fn help_teaches() {
     Usage: kez-chat-server [OPTIONS] [COMMAND]
 
     Commands:
-      invite   Make, list and revoke invite tokens (also while the server runs)
-      admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
-      backup   Save everything that this server keeps in a folder (also while the server runs)
-      restore  Put the home of a backup where --db and the like say; overwrites nothing
-      verify   Check all files, signed documents and sigchains of a backup or of this server
-      openapi  Print the OpenAPI document of the HTTP interface
-      help     Print this message or the help of the given subcommand(s)
+      invite       Make, list and revoke invite tokens (also while the server runs)
+      admin        Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+      backup       Save everything that this server keeps in a folder (also while the server runs)
+      restore      Put the home of a backup where --db and the like say; overwrites nothing
+      verify       Check all files, signed documents and sigchains of a backup or of this server
+      nats-config  Write nats.conf and the keys that go with it into a new folder
+      openapi      Print the OpenAPI document of the HTTP interface
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --bind <ADDR:PORT>
@@ -152,6 +153,24 @@ async fn help_teaches() {
               [env: KEZ_CHAT_SIG_STORAGE_MAX=]
               [default: 10GiB]
 
+          --nats-url <URL,…>
+              NATS servers, comma-separated, such as nats://127.0.0.1:4222 [default: none; an in-process
+              bus delivers]
+
+              [env: KEZ_CHAT_NATS_URL=]
+
+          --nats-keys <DIR>
+              Folder with the secret files that `nats-config` wrote
+
+              [env: KEZ_CHAT_NATS_KEYS=]
+              [default: kez-nats]
+
+          --nats-public-url <URL,…>
+              Where clients reach NATS, comma-separated, such as wss://chat.example.org/nats [default:
+              none is offered]
+
+              [env: KEZ_CHAT_NATS_PUBLIC_URL=]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -171,13 +190,14 @@ async fn short_help_is_a_page() {
     Usage: kez-chat-server [OPTIONS] [COMMAND]
 
     Commands:
-      invite   Make, list and revoke invite tokens (also while the server runs)
-      admin    Suspend accounts, set quotas, see usage and the audit (also while the server runs)
-      backup   Save everything that this server keeps in a folder (also while the server runs)
-      restore  Put the home of a backup where --db and the like say; overwrites nothing
-      verify   Check all files, signed documents and sigchains of a backup or of this server
-      openapi  Print the OpenAPI document of the HTTP interface
-      help     Print this message or the help of the given subcommand(s)
+      invite       Make, list and revoke invite tokens (also while the server runs)
+      admin        Suspend accounts, set quotas, see usage and the audit (also while the server runs)
+      backup       Save everything that this server keeps in a folder (also while the server runs)
+      restore      Put the home of a backup where --db and the like say; overwrites nothing
+      verify       Check all files, signed documents and sigchains of a backup or of this server
+      nats-config  Write nats.conf and the keys that go with it into a new folder
+      openapi      Print the OpenAPI document of the HTTP interface
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --bind <ADDR:PORT>             Address and port to listen on [env: KEZ_CHAT_BIND=] [default:
@@ -203,8 +223,8 @@ async fn short_help_is_a_page() {
                                          open] [possible values: open, invite, closed]
           --retention-days <DAYS>        Days after which an event goes although a device has not
                                          acknowledged it [env: KEZ_CHAT_RETENTION_DAYS=] [default: 30]
-          --message-storage-max <SIZE>   Bytes that the database may take before it takes no more messages
-                                         [env: KEZ_CHAT_MESSAGE_STORAGE_MAX=] [default: 10GiB]
+          --message-storage-max <SIZE>   Bytes that the database may take before it takes no more
+                                         messages [env: KEZ_CHAT_MESSAGE_STORAGE_MAX=] [default: 10GiB]
           --blob-store <DIR>             Folder for attachments [default: kez-chat-blobs beside the
                                          database] [env: KEZ_CHAT_BLOB_STORE=]
           --blob-storage-max <SIZE>      Bytes that all attachments together may have [env:
@@ -218,6 +238,14 @@ async fn short_help_is_a_page() {
           --sig-storage-max <SIZE>       Bytes that all sigchains together may have, in a file of their
                                          own beside --db [env: KEZ_CHAT_SIG_STORAGE_MAX=] [default:
                                          10GiB]
+          --nats-url <URL,…>             NATS servers, comma-separated, such as nats://127.0.0.1:4222
+                                         [default: none; an in-process bus delivers] [env:
+                                         KEZ_CHAT_NATS_URL=]
+          --nats-keys <DIR>              Folder with the secret files that `nats-config` wrote [env:
+                                         KEZ_CHAT_NATS_KEYS=] [default: kez-nats]
+          --nats-public-url <URL,…>      Where clients reach NATS, comma-separated, such as
+                                         wss://chat.example.org/nats [default: none is offered] [env:
+                                         KEZ_CHAT_NATS_PUBLIC_URL=]
       -h, --help                         Print help (see more with '--help')
       -V, --version                      Print version
     "#);
