@@ -257,7 +257,7 @@ fn log(decided: &Decided) {
             tracing::debug!(nats.request = %request, key.short = %key, %device, "logged in to NATS");
         }
         Err(reason) => {
-            tracing::info!(nats.request = %request, reason = %reason, "a login to NATS was refused")
+            tracing::info!(nats.request = %request, reason = %reason, "a login to NATS was refused");
         }
     }
 }

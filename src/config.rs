@@ -293,7 +293,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_SIG_STORAGE_MAX", default_value = "10GiB", value_name = "SIZE")]
     pub sig_storage_max: ByteSize,
 
-    /// NATS servers, comma-separated, such as nats://127.0.0.1:4222 [default: none; an in-process bus delivers]
+    /// NATS servers, comma-separated, such as <nats://127.0.0.1:4222> [default: none; an in-process bus delivers]
     #[arg(long, env = "KEZ_CHAT_NATS_URL", value_name = "URL,…", value_delimiter = ',', value_parser = nats_url)]
     pub nats_url: Vec<String>,
 
@@ -301,7 +301,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KEZ_CHAT_NATS_KEYS", default_value = "kez-nats", value_name = "DIR")]
     pub nats_keys: PathBuf,
 
-    /// Where clients reach NATS, comma-separated, such as wss://chat.example.org/nats [default: none is offered]
+    /// Where clients reach NATS, comma-separated, such as <wss://chat.example.org/nats> [default: none is offered]
     #[arg(long, env = "KEZ_CHAT_NATS_PUBLIC_URL", value_name = "URL,…", value_delimiter = ',', value_parser = nats_public_url)]
     pub nats_public_url: Vec<String>,
 }

@@ -11,7 +11,7 @@ use kez_serve::clock::Clock;
 const SEEN_MAX: usize = 65_536;
 /// Logins of a device in a minute: a client on a bad line comes back every few seconds.
 const ATTEMPTS: u32 = 30;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Devices that are counted at once.
 const ATTEMPTS_MAX: usize = 65_536;
 

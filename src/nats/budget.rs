@@ -14,7 +14,7 @@ use kez_serve::clock::Clock;
 const CALLS: u64 = 6_000;
 /// The requests of these calls: 512 frames of 64 KiB. Per minute.
 const BYTES: u64 = 48 * 1024 * 1024;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Accounts that are counted at once.
 const ACCOUNTS_MAX: usize = 65_536;
 
@@ -83,7 +83,7 @@ mod tests {
         let manual = Arc::new(ManualClock::new("2026-05-25T03:00:00Z".parse().unwrap()));
         let budget = Budget::new(&(Arc::clone(&manual) as Arc<dyn Clock>));
         let [alice, bob] = [1, 2].map(|n| Seed::from_bytes([n; 32]).public_key());
-        let verdicts: Vec<_> = (0..2 * CALLS + 1).map(|_| budget.spend(&alice, 1)).collect();
+        let verdicts: Vec<_> = (0..=(2 * CALLS)).map(|_| budget.spend(&alice, 1)).collect();
         assert!(verdicts[..6_000].iter().all(|one| *one == Verdict::Within));
         assert!(verdicts[6_000..12_000].iter().all(|one| *one == Verdict::Beyond(60)));
         assert_eq!(verdicts[12_000], Verdict::FarBeyond);

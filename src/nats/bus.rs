@@ -49,7 +49,7 @@ impl NatsBus {
             match told {
                 Told::Woken(_) => tracing::debug!("a hint was dropped: too many are on their way"),
                 _ => {
-                    tracing::error!("other nodes do not hear of a change of devices: too much is on its way")
+                    tracing::error!("other nodes do not hear of a change of devices: too much is on its way");
                 }
             }
         }
@@ -109,7 +109,7 @@ pub(super) async fn tell(
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "a hint was not sent: the store does not answer")
+                    tracing::warn!(error = %error, "a hint was not sent: the store does not answer");
                 }
             },
             Told::Devices(primary) => publish(&nats, DEVICES.to_owned(), primary.to_hex()).await,

@@ -32,7 +32,7 @@ async fn kick_where(app: &App, nats: &Arc<Nats>, account: &PublicKey, wanted: im
     match app.store.devices(account).await {
         Ok(stored) => devices.extend(stored.iter().map(|device| device.device_id.to_string())),
         Err(error) => {
-            tracing::warn!(error = %error, "devices cannot be read; only known connections are ended")
+            tracing::warn!(error = %error, "devices cannot be read; only known connections are ended");
         }
     }
     devices.push(kez_nats_auth::PRIMARY_DEVICE.to_owned());

@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// The home server
     #[arg(long, default_value = SERVER)]
     server: PathBuf,
-    /// Where databases and profiles are made; callgrind_annotate shows what the instructions are for
+    /// Where databases and profiles are made; `callgrind_annotate` shows what the instructions are for
     #[arg(long, default_value = "target/kez-bench")]
     dir: PathBuf,
 }

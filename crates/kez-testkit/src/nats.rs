@@ -419,7 +419,7 @@ impl NatsPeer {
     }
 
     async fn read(&mut self) -> Option<()> {
-        let mut piece = [0; 16 * 1024];
+        let mut piece = vec![0; 16 * 1024];
         let read = timeout(DEADLINE, self.stream.read(&mut piece)).await.expect("nats-server goes on");
         let read = read.ok().filter(|read| *read > 0)?;
         if self.wire == Wire::Tcp {

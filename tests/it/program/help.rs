@@ -10,6 +10,7 @@ fn shown(outcome: &Outcome) -> String {
     outcome.stdout.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+#[expect(clippy::too_many_lines, reason = "one snapshot")]
 #[tokio::test]
 async fn help_teaches() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -179,7 +180,6 @@ async fn help_teaches() {
     "#);
 }
 
-#[expect(clippy::too_many_lines, reason = "one snapshot")]
 #[tokio::test]
 async fn short_help_is_a_page() {
     let dir = tempfile::tempdir().expect("a folder");

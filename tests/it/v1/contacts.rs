@@ -489,8 +489,8 @@ async fn contacts_come_in_pages() {
     loop {
         let page = get(&alice, &format!("{CONTACTS}?{query}")).await.expect_status(200).json();
         seen.extend(page["contacts"].as_array().expect("a list").iter().map(|one| one["primary"].clone()));
-        let Some(next) = page["next"].as_str() else { break };
-        query = format!("after={next}&limit=3");
+        let Some(cursor) = page["next"].as_str() else { break };
+        query = format!("after={cursor}&limit=3");
     }
     assert_eq!(seen, wanted);
 }

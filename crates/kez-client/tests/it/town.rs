@@ -108,13 +108,14 @@ impl Town {
 
     /// Alice and Bob with a device each, and their conversation, of which Bob's device knows nothing yet.
     pub(crate) async fn pair() -> (Self, Phone, Phone) {
-        let town = Self::start().await;
+        let town = Box::pin(Self::start()).await;
         for name in ["alice", "bob"] {
             town.register(name).await;
         }
         let (mut alice, bob) = (town.phone("alice", "phone").await, town.phone("bob", "phone").await);
         let bundle = alice.begin(ConversationKind::Direct, &bob).await;
-        let created = alice.client.create_conversation(CID, ConversationKind::Direct, &bundle).await;
+        let created =
+            Box::pin(alice.client.create_conversation(CID, ConversationKind::Direct, &bundle)).await;
         assert!(!created.expect("a new conversation").already);
         alice.mls.merge(CID);
         (town, alice, bob)

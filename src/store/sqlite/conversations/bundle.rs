@@ -127,6 +127,7 @@ fn ask(db: &Connection, by: AccountId, peer: AccountId, bundle: &AcceptedBundle)
 }
 
 /// A conversation to be made.
+#[derive(Clone, Copy)]
 struct New {
     cid: ConversationId,
     kind: ConversationKind,
