@@ -10,7 +10,7 @@ use crate::{
     process::{Log, on_path},
     project::Project,
     schemathesis,
-    tools::{CARGO_DENY, CHROMIUM, NATS, NATS_OLD_NAME, NEXTEST, NPM, ROOT, SCHEMATHESIS, WASM},
+    tools::{CARGO_DENY, CHROMIUM, NATS, NATS_OLD_NAME, NEXTEST, NPM, POSTGRES, ROOT, SCHEMATHESIS, WASM},
     wasm, web,
 };
 
@@ -43,6 +43,7 @@ const OF_RUST: &[(&str, &str)] = &[
     ("power-cut and disk-full tests", ROOT),
     ("tests beside a nats-server", NATS),
     ("the same tests beside nats-server 2.10.27", NATS_OLD_NAME),
+    ("tests of the engines on PostgreSQL", POSTGRES),
 ];
 
 /// All steps.

@@ -85,6 +85,7 @@ const NATS_OLD: DebianFile = DebianFile {
 };
 
 pub(crate) const NATS: &str = "nats";
+pub(crate) const POSTGRES: &str = "pg";
 pub(crate) const NATS_OLD_NAME: &str = "nats-old";
 pub(crate) const CC: &str = "cc";
 pub(crate) const WASM: &str = "wasm";
@@ -154,7 +155,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         cure: "set KEZ_NATS_SERVER_OLD to a nats-server 2.10.27 (Debian 13 has it)",
     },
     Tool {
-        name: "pg",
+        name: POSTGRES,
         purpose: "PostgreSQL, the state store of a cluster",
         look: |_| postgresql().map(shown),
         obtain: &[How::Apt(&["postgresql"])],
