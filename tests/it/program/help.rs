@@ -155,8 +155,8 @@ async fn help_teaches() {
               [default: 10GiB]
 
           --nats-url <URL,…>
-              NATS servers, comma-separated, such as nats://127.0.0.1:4222 [default: none; an in-process
-              bus delivers]
+              NATS servers, comma-separated, such as <nats://127.0.0.1:4222> [default: none; an
+              in-process bus delivers]
 
               [env: KEZ_CHAT_NATS_URL=]
 
@@ -167,7 +167,7 @@ async fn help_teaches() {
               [default: kez-nats]
 
           --nats-public-url <URL,…>
-              Where clients reach NATS, comma-separated, such as wss://chat.example.org/nats [default:
+              Where clients reach NATS, comma-separated, such as <wss://chat.example.org/nats> [default:
               none is offered]
 
               [env: KEZ_CHAT_NATS_PUBLIC_URL=]
@@ -238,13 +238,13 @@ async fn short_help_is_a_page() {
           --sig-storage-max <SIZE>       Bytes that all sigchains together may have, in a file of their
                                          own beside --db [env: KEZ_CHAT_SIG_STORAGE_MAX=] [default:
                                          10GiB]
-          --nats-url <URL,…>             NATS servers, comma-separated, such as nats://127.0.0.1:4222
+          --nats-url <URL,…>             NATS servers, comma-separated, such as <nats://127.0.0.1:4222>
                                          [default: none; an in-process bus delivers] [env:
                                          KEZ_CHAT_NATS_URL=]
           --nats-keys <DIR>              Folder with the secret files that `nats-config` wrote [env:
                                          KEZ_CHAT_NATS_KEYS=] [default: kez-nats]
           --nats-public-url <URL,…>      Where clients reach NATS, comma-separated, such as
-                                         wss://chat.example.org/nats [default: none is offered] [env:
+                                         <wss://chat.example.org/nats> [default: none is offered] [env:
                                          KEZ_CHAT_NATS_PUBLIC_URL=]
       -h, --help                         Print help (see more with '--help')
       -V, --version                      Print version
