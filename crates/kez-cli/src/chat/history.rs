@@ -1,8 +1,7 @@
 //! Conversations and what was said in them, as records of this device.
 //!
 //! Search decrypts and reads one entry after the other. An index would have to be sealed word by word, and whoever
-//! copies the file would learn from it how often words come, and which messages share them; a scan of 100,000 messages
-//! takes about as long as a person takes to look at the answer (ADR 0016).
+//! copies the file would learn from it how often words come, and which messages share them. ADR 0020.
 
 use kez_core::{ConversationId, MessageId, PublicKey};
 
